@@ -1,0 +1,1 @@
+"""transformers-cpu: language models and embeddings on torch, for CPUs."""

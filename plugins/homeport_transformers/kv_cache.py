@@ -1,0 +1,90 @@
+"""Keys and values of all slots, in memory that becomes real as it is written."""
+
+import mmap
+
+import attrs
+import torch
+
+from homeport import LoadError
+
+
+@attrs.frozen(kw_only=True)
+class KvShape:
+    """Sizes of a cache.
+
+    Attributes:
+        slots: Sequences with a place.
+        context_length: Tokens per slot.
+    """
+
+    layers: int
+    slots: int
+    kv_heads: int
+    context_length: int
+    head_dim: int
+    dtype: torch.dtype
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Keys and values of one token of one sequence in all layers."""
+        return self.layers * 2 * self.kv_heads * self.head_dim * self.dtype.itemsize
+
+
+class KvCache:
+    """One block of memory: [layer, slot, keys then values of each head, position, component].
+
+    The block is mapped anonymously, so pages nobody wrote read as zero and cost nothing: ``torch.zeros``
+    would touch all of it, ``torch.empty`` could hold NaN, which a masked softmax passes on. Huge pages are
+    declined, because the first token of a slot would make 2 MiB of each head real.
+
+    Args:
+        shape: Its sizes.
+
+    Raises:
+        LoadError: The system refuses that much memory.
+    """
+
+    def __init__(self, shape: KvShape) -> None:
+        self.shape = shape
+        size = shape.bytes_per_token * shape.slots * shape.context_length
+        try:
+            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        except (OSError, OverflowError) as error:
+            raise LoadError(
+                f"no memory for a key-value cache of {size} bytes "
+                f"({shape.slots} slots of {shape.context_length} tokens): {error}",
+                hint="Lower [models] slots or context_length",
+            ) from error
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+        heads = 2 * shape.kv_heads
+        self._states = torch.frombuffer(memory, dtype=shape.dtype).view(
+            shape.layers, shape.slots, heads, shape.context_length, shape.head_dim
+        )
+        self._vectors = self._states.view(shape.layers, -1, shape.head_dim)
+
+    def places(self, slots: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Where the vectors of some tokens lie within a layer, for ``write``.
+
+        Args:
+            slots: int64 [tokens].
+            positions: int64 [tokens].
+
+        Returns:
+            int64 [tokens * 2 * kv_heads].
+        """
+        heads = torch.arange(2 * self.shape.kv_heads)
+        rows = (slots * len(heads)).unsqueeze(1) + heads
+        return (rows * self.shape.context_length + positions.unsqueeze(1)).flatten()
+
+    def write(self, layer: int, places: torch.Tensor, states: torch.Tensor) -> None:
+        """Store keys and values: [tokens, 2 * kv_heads, head_dim]."""
+        self._vectors[layer].index_copy_(0, places, states.reshape(-1, self.shape.head_dim))
+
+    def read(self, layer: int, slots: slice, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """View the first tokens of neighbouring slots: two of [slots, kv_heads, length, head_dim]."""
+        states = self._states[layer, slots, :, :length]
+        return states[:, : self.shape.kv_heads], states[:, self.shape.kv_heads :]
+
+    def copy_prefix(self, source: int, target: int, length: int) -> None:
+        """Copy the first tokens of one slot to another, in all layers."""
+        self._states[:, target, :, :length] = self._states[:, source, :, :length]

@@ -1,0 +1,5 @@
+"""``python -m homeport``: the command line."""
+
+from homeport.cli import main
+
+main()

@@ -1,0 +1,153 @@
+"""What the server says, as far as the command line shows it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Self, TypeVar
+
+import attrs
+
+from homeport.cli.client import JsonObject
+
+V = TypeVar("V")
+
+_NOTHING: list[Any] = []
+
+_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""Stands for a moment that the server did not tell."""
+
+
+@attrs.frozen(kw_only=True)
+class InstalledModel:
+    """A row of ``GET /api/tags``."""
+
+    name: str
+    digest: str
+    size_bytes: int
+    modified_at: datetime
+
+    @classmethod
+    def from_wire(cls, answer: JsonObject) -> Self:
+        """Read one."""
+        return cls(
+            name=_get(answer, "name", ""),
+            digest=_get(answer, "digest", ""),
+            size_bytes=_get(answer, "size", 0),
+            modified_at=_moment(answer, "modified_at"),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class RunningModel:
+    """A row of ``GET /api/ps``."""
+
+    name: str
+    digest: str
+    size_bytes: int
+    accelerator_bytes: int
+    context_length: int
+    expires_at: datetime
+
+    @classmethod
+    def from_wire(cls, answer: JsonObject) -> Self:
+        """Read one."""
+        return cls(
+            name=_get(answer, "name", ""),
+            digest=_get(answer, "digest", ""),
+            size_bytes=_get(answer, "size", 0),
+            accelerator_bytes=_get(answer, "size_vram", 0),
+            context_length=_get(answer, "context_length", 0),
+            expires_at=_moment(answer, "expires_at"),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class ModelDescription:
+    """The answer of ``POST /api/show``; texts are empty where the model has none."""
+
+    license: str
+    modelfile: str
+    parameters: str
+    template: str
+    system: str
+    details: Mapping[str, Any]
+    model_info: Mapping[str, Any]
+    capabilities: tuple[str, ...]
+
+    @classmethod
+    def from_wire(cls, answer: JsonObject) -> Self:
+        """Read it."""
+        return cls(
+            license=_get(answer, "license", ""),
+            modelfile=_get(answer, "modelfile", ""),
+            parameters=_get(answer, "parameters", ""),
+            template=_get(answer, "template", ""),
+            system=_get(answer, "system", ""),
+            details=_get(answer, "details", {}),
+            model_info=_get(answer, "model_info", {}),
+            capabilities=tuple(str(item) for item in _get(answer, "capabilities", _NOTHING)),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class PullProgress:
+    """A line of ``POST /api/pull``; ``total_bytes`` is 0 where it speaks of no file."""
+
+    status: str
+    digest: str
+    total_bytes: int
+    completed_bytes: int
+
+    @classmethod
+    def from_wire(cls, answer: JsonObject) -> Self:
+        """Read one."""
+        return cls(
+            status=_get(answer, "status", ""),
+            digest=_get(answer, "digest", ""),
+            total_bytes=_get(answer, "total", 0),
+            completed_bytes=_get(answer, "completed", 0),
+        )
+
+
+@attrs.frozen(kw_only=True)
+class AnswerTiming:
+    """The figures of a final chunk; durations are nanoseconds."""
+
+    total_duration: int
+    load_duration: int
+    prompt_tokens: int
+    cached_prompt_tokens: int
+    prompt_duration: int
+    answer_tokens: int
+    answer_duration: int
+
+    @classmethod
+    def from_wire(cls, answer: JsonObject) -> Self:
+        """Read them."""
+        return cls(
+            total_duration=_get(answer, "total_duration", 0),
+            load_duration=_get(answer, "load_duration", 0),
+            prompt_tokens=_get(answer, "prompt_eval_count", 0),
+            cached_prompt_tokens=_get(answer, "prompt_eval_cached_count", 0),
+            prompt_duration=_get(answer, "prompt_eval_duration", 0),
+            answer_tokens=_get(answer, "eval_count", 0),
+            answer_duration=_get(answer, "eval_duration", 0),
+        )
+
+
+def listed(answer: JsonObject) -> list[JsonObject]:
+    """Give the models of a list answer."""
+    return [row for row in _get(answer, "models", _NOTHING) if isinstance(row, dict)]
+
+
+def _get(answer: JsonObject, key: str, default: V) -> V:
+    """Read a field; one that is missing or of another type counts as not told."""
+    value = answer.get(key)
+    return value if isinstance(value, type(default)) else default
+
+
+def _moment(answer: JsonObject, key: str) -> datetime:
+    try:
+        when = datetime.fromisoformat(_get(answer, key, ""))
+    except ValueError:
+        return _NEVER
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""What ``homeport doctor`` looks at, one module per place."""

@@ -1,0 +1,48 @@
+"""Plugins that failed or lack something."""
+
+from collections.abc import Iterator
+
+from homeport.cli.checks.finding import Finding, failed, ok, warning
+from homeport.config.settings import Settings
+from homeport.domain.errors import PluginError
+from homeport.plugin.manager import load_plugins
+from homeport.plugin.registry import PluginRegistry, PluginState, PluginStatus
+
+
+def plugin_findings(settings: Settings) -> Iterator[Finding]:
+    """Look at every plugin."""
+    try:
+        registry = load_plugins(settings)
+    except PluginError as error:
+        yield failed("plugins", error.message, fix=error.hint or "Run: homeport plugins")
+        return
+    faults = [finding for status in registry.plugins for finding in _faults(status)]
+    yield from faults
+    if not faults:
+        yield ok("plugins", ", ".join(_described(status) for status in registry.plugins) or "none installed")
+    yield _backends(registry)
+
+
+def _backends(registry: PluginRegistry) -> Finding:
+    usable = [name for name, entry in registry.backends.items() if not entry.missing]
+    if not usable:
+        return failed(
+            "backends", "none is usable, so no model can run", fix="pip install 'homeport[transformers]'"
+        )
+    return ok("backends", ", ".join(usable))
+
+
+def _faults(status: PluginStatus) -> Iterator[Finding]:
+    if status.state is PluginState.FAILED:
+        yield failed(
+            f"plugin {status.name}",
+            f"{status.distribution} {status.version}: {status.cause}",
+            fix=f"Upgrade or remove {status.distribution}, or block it: homeport -p no:{status.name} ...",
+        )
+    for missing in status.missing:
+        label, _, remedy = missing.rpartition(": ")
+        yield warning(f"plugin {status.name}", label, fix=remedy)
+
+
+def _described(status: PluginStatus) -> str:
+    return status.name if status.state is PluginState.ACTIVE else f"{status.name} ({status.state.value})"

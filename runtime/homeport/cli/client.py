@@ -1,0 +1,193 @@
+"""A small synchronous client of the HTTP API, on the standard library alone: it is imported in 10 ms."""
+
+import http.client
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from homeport.cli.address import Address
+from homeport.cli.text import harmless_line
+from homeport.domain.errors import HomeportError
+
+JsonObject = Mapping[str, Any]
+"""One decoded JSON object of the wire."""
+
+_CONNECT_TIMEOUT_SECONDS = 5.0
+_MAX_ANSWER_BYTES = 64 * 1024**2
+_MAX_LINE_BYTES = 8 * 1024**2
+_MAX_SHOWN_CHARACTERS = 500
+_UNAUTHORIZED = 401
+_FORBIDDEN = 403
+_NOT_FOUND = 404
+_FIRST_ERROR_STATUS = 400
+
+
+class NoServerError(HomeportError):
+    """Nobody answers at the address."""
+
+    code: ClassVar[str] = "no_server"
+
+
+class AnswerError(HomeportError):
+    """The server answered with an error, or broke off.
+
+    Args:
+        message: What the server said.
+        http_status: 200 for an error inside a stream, 0 where the answer was none.
+    """
+
+    code: ClassVar[str] = "server_answer"
+
+    def __init__(self, message: str, *, http_status: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.http_status = http_status
+
+    @property
+    def is_not_found(self) -> bool:
+        """Whether the thing asked for does not exist."""
+        return self.http_status == _NOT_FOUND
+
+
+class Client:
+    """Asks one server; every call has its own connection.
+
+    Args:
+        address: Where the server is.
+        api_key: Sent as a bearer token; None sends none.
+    """
+
+    def __init__(self, address: Address, *, api_key: str | None = None) -> None:
+        self.address = address
+        self._api_key = api_key
+
+    def is_answering(self) -> bool:
+        """Whether anybody accepts connections at the address."""
+        try:
+            self._connect().close()
+        except NoServerError:
+            return False
+        return True
+
+    def ask(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
+        """Send a request and read its whole answer; an empty one is an empty object.
+
+        Raises:
+            NoServerError: Nobody answers.
+            AnswerError: The answer is an error, or no JSON object.
+        """
+        with self._response(method, path, body) as response:
+            data = self._read(response)
+        return self._decode(data) if data.strip() else {}
+
+    @contextmanager
+    def stream(self, path: str, body: JsonObject) -> Iterator[Iterator[JsonObject]]:
+        """Post a request and read its answer line by line; leaving early cancels it.
+
+        Raises:
+            NoServerError: Nobody answers.
+            AnswerError: The answer is an error, or holds one.
+        """
+        with self._response("POST", path, body) as response:
+            yield self._lines(response)
+
+    @contextmanager
+    def _response(
+        self, method: str, path: str, body: JsonObject | None
+    ) -> Iterator[http.client.HTTPResponse]:
+        connection = self._connect()
+        try:
+            data = None if body is None else json.dumps(body).encode()
+            with self._break_offs():
+                connection.request(method, self.address.path + path, body=data, headers=self._headers())
+                response = connection.getresponse()
+            if response.status >= _FIRST_ERROR_STATUS:
+                raise _refusal(response, self._read(response), self.address)
+            yield response
+        finally:
+            connection.close()
+
+    def _read(self, response: http.client.HTTPResponse) -> bytes:
+        with self._break_offs():
+            return response.read(_MAX_ANSWER_BYTES)
+
+    def _lines(self, response: http.client.HTTPResponse) -> Iterator[JsonObject]:
+        while True:
+            with self._break_offs():
+                line = response.readline(_MAX_LINE_BYTES)
+            if not line:
+                return
+            if line.strip():
+                answer = self._decode(line)
+                if answer.get("error"):
+                    raise AnswerError(_shown(answer["error"]), http_status=response.status)
+                yield answer
+
+    @contextmanager
+    def _break_offs(self) -> Iterator[None]:
+        """Turn what the socket raises into an error that names the server."""
+        try:
+            yield
+        except (OSError, http.client.HTTPException) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise AnswerError(f"{self.address} broke off its answer ({reason})", http_status=0) from error
+
+    def _connect(self) -> http.client.HTTPConnection:
+        kind = http.client.HTTPSConnection if self.address.secure else http.client.HTTPConnection
+        connection = kind(self.address.host, self.address.port, timeout=_CONNECT_TIMEOUT_SECONDS)
+        try:
+            connection.connect()
+        except OSError as error:
+            raise NoServerError(
+                f"no server answers at {self.address} ({error})",
+                hint="Start one with `homeport serve`, or set OLLAMA_HOST to where it listens",
+            ) from error
+        if connection.sock is not None:
+            # A model may take minutes to load or to read a long prompt.
+            connection.sock.settimeout(None)
+        return connection
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json", "User-Agent": "homeport"}
+        if self._api_key:
+            headers["Authorization"] = f"Bearer {self._api_key}"
+        return headers
+
+    def _decode(self, data: bytes) -> JsonObject:
+        try:
+            answer = json.loads(data)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            seen = _shown(data.decode(errors="replace"))
+            raise AnswerError(
+                f"{self.address} does not speak the Ollama API; it answered {seen!r}",
+                http_status=0,
+                hint="Set OLLAMA_HOST to where homeport or Ollama listens",
+            )
+        return answer
+
+
+def _refusal(response: http.client.HTTPResponse, data: bytes, address: Address) -> AnswerError:
+    try:
+        answer = json.loads(data)
+    except ValueError:
+        answer = None
+    answer = answer if isinstance(answer, dict) else {}
+    text = _shown(answer.get("error") or f"{address} answered {response.status} {response.reason}")
+    return AnswerError(text, http_status=response.status, hint=_hint(response.status, answer))
+
+
+def _hint(status: int, answer: JsonObject) -> str | None:
+    if status == _UNAUTHORIZED:
+        return "Set HOMEPORT_API_KEY to the server's key"
+    if status == _FORBIDDEN:
+        return "This key may not do that, or the server does not answer to this host name"
+    near = answer.get("suggestions")
+    if isinstance(near, list) and near:
+        return f"Did you mean {' or '.join(harmless_line(str(name)) for name in near)}?"
+    return None
+
+
+def _shown(text: object) -> str:
+    return harmless_line(str(text))[:_MAX_SHOWN_CHARACTERS]

@@ -1,0 +1,40 @@
+"""``homeport list``: which models are installed."""
+
+from datetime import UTC, datetime
+
+import click
+
+from homeport.cli import figures
+from homeport.cli.answers import InstalledModel, listed
+from homeport.cli.connection import connected
+from homeport.cli.invocation import Invocation
+from homeport.cli.options import json_option, pass_invocation
+from homeport.cli.text import columns, write_json
+
+HEADER = ("NAME", "ID", "SIZE", "MODIFIED")
+SHOWN_DIGEST_DIGITS = 12
+
+
+@click.command("list", epilog="\b\nExample:\n  homeport list smollm2")
+@click.argument("prefix", default="")
+@json_option
+@pass_invocation
+def list_models(invocation: Invocation, *, prefix: str, as_json: bool) -> None:
+    """List installed models, newest first; only those whose name begins with PREFIX."""
+    with connected(invocation) as client:
+        rows = listed(client.ask("GET", "/api/tags"))
+    chosen = [row for row in rows if str(row.get("name", "")).lower().startswith(prefix.lower())]
+    if as_json:
+        write_json({"models": chosen})
+        return
+    now = datetime.now(UTC)
+    click.echo(columns(HEADER, (_row(InstalledModel.from_wire(row), now) for row in chosen)))
+
+
+def _row(model: InstalledModel, now: datetime) -> tuple[str, ...]:
+    return (
+        model.name,
+        model.digest[:SHOWN_DIGEST_DIGITS],
+        figures.size(model.size_bytes),
+        figures.moment(model.modified_at, now=now),
+    )

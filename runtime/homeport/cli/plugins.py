@@ -1,0 +1,60 @@
+"""``homeport plugins``: which are installed, what they provide, why one does not run."""
+
+from collections.abc import Iterator
+
+import click
+
+from homeport.cli.invocation import Invocation, warn_of
+from homeport.cli.logging import silence_logs
+from homeport.cli.options import json_option, pass_invocation
+from homeport.cli.text import columns, harmless_line, write_json
+from homeport.plugin.manager import load_plugins
+from homeport.plugin.registry import PluginStatus
+
+HEADER = ("NAME", "DISTRIBUTION", "VERSION", "STATUS", "PROVIDES")
+
+
+@click.command("plugins", epilog="\b\nExample:\n  homeport plugins --json")
+@json_option
+@pass_invocation
+def plugins(invocation: Invocation, *, as_json: bool) -> None:
+    """List plugins with distribution, version, status, what they provide, and why one does not run.
+
+    Needs no server: the plugins are declared here as a server would declare them, nothing heavy is imported.
+    """
+    loaded = invocation.load()
+    warn_of(loaded)
+    silence_logs()
+    found = load_plugins(loaded.settings).plugins
+    if as_json:
+        write_json({"plugins": [_fields(status) for status in found]})
+        return
+    click.echo(columns(HEADER, (_row(status) for status in found)))
+    for line in _causes(found):
+        click.echo(line)
+
+
+def _fields(status: PluginStatus) -> dict[str, object]:
+    return {
+        "name": status.name,
+        "distribution": status.distribution,
+        "version": status.version,
+        "status": status.state.value,
+        "cause": status.cause,
+        "provides": status.provides,
+        "missing": status.missing,
+    }
+
+
+def _row(status: PluginStatus) -> tuple[str, ...]:
+    provides = ", ".join(status.provides) or "-"
+    return (status.name, status.distribution, status.version, status.state.value, provides)
+
+
+def _causes(found: tuple[PluginStatus, ...]) -> Iterator[str]:
+    """Explain below the table what does not run."""
+    for status in found:
+        if status.cause:
+            yield f"{harmless_line(status.name)}: {harmless_line(status.cause)}"
+        for missing in status.missing:
+            yield f"{harmless_line(status.name)}: {harmless_line(missing)}"

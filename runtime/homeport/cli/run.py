@@ -1,0 +1,118 @@
+"""``homeport run``: one question to a model, or a talk with it."""
+
+import json
+import sys
+
+import click
+
+from homeport.cli.asking import Manner, generate
+from homeport.cli.client import Client, JsonObject
+from homeport.cli.connection import connected
+from homeport.cli.invocation import Invocation
+from homeport.cli.options import pass_invocation
+from homeport.cli.pull import ensure_model
+from homeport.cli.repl import Talk, converse, write_piece
+from homeport.cli.timing import timing_lines
+
+
+@click.command("run", epilog='\b\nExample:\n  homeport run smollm2:135m "What is the capital of France?"')
+@click.argument("model")
+@click.argument("prompt", nargs=-1)
+@click.option("--system", metavar="TEXT", help="System text, instead of the model's own.")
+@click.option(
+    "--temperature",
+    metavar="NUMBER",
+    type=click.FloatRange(min=0),
+    help="0 always takes the likeliest token.",
+)
+@click.option("--seed", metavar="NUMBER", type=int, help="Makes sampling repeatable.")
+@click.option("--num-predict", metavar="COUNT", type=int, help="Longest answer in tokens.")
+@click.option("--format", "format_text", metavar="FORMAT", help="json, or a JSON Schema.")
+@click.option(
+    "--keepalive", metavar="DURATION", help="How long the model stays in memory: 10m, 0, -1 for ever."
+)
+@click.option("--verbose", is_flag=True, help="Print timings after the answer.")
+@click.option(
+    "--nowordwrap", is_flag=True, hidden=True, help="Accepted for Ollama's sake: words are never wrapped."
+)
+@pass_invocation
+def run(
+    invocation: Invocation,
+    *,
+    model: str,
+    prompt: tuple[str, ...],
+    system: str | None,
+    temperature: float | None,
+    seed: int | None,
+    num_predict: int | None,
+    format_text: str | None,
+    keepalive: str | None,
+    verbose: bool,
+    nowordwrap: bool,  # noqa: ARG001
+) -> None:
+    """Ask MODEL the PROMPT, or talk to it where there is none.
+
+    Piped input goes before the prompt. A model that is not installed is pulled first. Where no server
+    answers, one runs for the length of this command.
+    """
+    options = {"temperature": temperature, "seed": seed, "num_predict": num_predict}
+    manner = Manner(
+        model=model,
+        system=system,
+        options={name: value for name, value in options.items() if value is not None},
+        keep_alive=_keep_alive(keepalive),
+        format=_format(format_text),
+    )
+    question = _question(prompt)
+    with connected(invocation) as client:
+        ensure_model(client, model)
+        if question is None:
+            converse(Talk(client=client, manner=manner, verbose=verbose))
+        else:
+            _ask_once(client, manner, question, verbose=verbose)
+
+
+def _ask_once(client: Client, manner: Manner, question: str, *, verbose: bool) -> None:
+    answer = generate(client, manner, question, write=write_piece)
+    click.echo()
+    if verbose:
+        click.echo("\n" + "\n".join(timing_lines(answer.timing)), err=True)
+
+
+def _question(prompt: tuple[str, ...]) -> str | None:
+    """Put piped input before the prompt; None where there is neither, but a terminal.
+
+    Raises:
+        click.UsageError: There is nothing to ask.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        return " ".join(prompt) if prompt else None
+    question = " ".join(part for part in (sys.stdin.read(), *prompt) if part)
+    if not question.strip():
+        raise click.UsageError("nothing to ask: give a PROMPT, pipe one in, or start it at a terminal")
+    return question
+
+
+def _keep_alive(text: str | None) -> str | float | None:
+    """Read ``--keepalive``: a bare number is seconds."""
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _format(text: str | None) -> str | JsonObject | None:
+    """Read ``--format``: an object is a JSON Schema.
+
+    Raises:
+        click.BadParameter: It begins like an object and is none.
+    """
+    if text is None or not text.lstrip().startswith("{"):
+        return text
+    try:
+        schema: JsonObject = json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"expected json or a JSON Schema: {error}", param_hint="--format") from error
+    return schema

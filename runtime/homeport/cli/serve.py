@@ -1,0 +1,69 @@
+"""``homeport serve``: a host in the foreground."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from homeport.cli.address import Address
+from homeport.cli.invocation import Invocation
+from homeport.cli.options import pass_invocation
+from homeport.config.assignments import Assignment
+from homeport.domain.errors import ConfigError
+
+if TYPE_CHECKING:
+    from homeport.config.settings import ServerSettings
+
+
+@click.command("serve", epilog="\b\nExample:\n  homeport serve --port 8080")
+@click.option("--host", metavar="ADDRESS", help="Address to listen on; any but loopback needs a key.")
+@click.option("--port", metavar="PORT", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
+@click.option("--insecure", is_flag=True, help="Listen beyond loopback without a key.")
+@click.option("--parent-fd", type=int, hidden=True, help="Socket of a parent: told the URL, its end is ours.")
+@pass_invocation
+def serve(
+    invocation: Invocation, *, host: str | None, port: int | None, insecure: bool, parent_fd: int | None
+) -> None:
+    """Answer the Ollama and the OpenAI API until stopped.
+
+    The first Ctrl-C or SIGTERM lets running requests finish, up to 25 seconds; a second one ends at once.
+    """
+    loaded = invocation.load(*_flags(host, port, insecure=insecure))
+    refuse_open_bind(loaded.settings.server)
+
+    from loguru import logger  # noqa: PLC0415 - with the host it takes 0.4 s, which help need not wait for
+
+    from homeport.cli.hosting import host_until_stopped  # noqa: PLC0415
+    from homeport.cli.logging import configure_logging  # noqa: PLC0415
+
+    configure_logging(loaded.settings.log.level)
+    for warning in loaded.warnings:
+        logger.warning("{}", warning)
+    parent = None if parent_fd is None else socket.socket(fileno=parent_fd)
+    asyncio.run(host_until_stopped(loaded.settings, parent=parent))
+
+
+def refuse_open_bind(server: "ServerSettings") -> None:
+    """Let only those listen beyond this machine who have a key or insist.
+
+    Raises:
+        ConfigError: The address is not loopback, there is no key, and nobody insists.
+    """
+    address = Address(host=server.host.strip("[]"), port=server.port)
+    if address.is_loopback or server.api_key or server.insecure:
+        return
+    raise ConfigError(
+        f"refused to listen on {server.host!r} without a key: whoever reaches this machine could use it",
+        hint="Set HOMEPORT_API_KEY, listen on 127.0.0.1, or insist with `homeport serve --insecure`",
+    )
+
+
+def _flags(host: str | None, port: int | None, *, insecure: bool) -> Iterator[Assignment]:
+    if host is not None:
+        yield Assignment(("server", "host"), host, "flag --host")
+    if port is not None:
+        yield Assignment(("server", "port"), port, "flag --port")
+    if insecure:
+        yield Assignment(("server", "insecure"), True, "flag --insecure")

@@ -1,0 +1,102 @@
+"""``homeport show``: what is known of a model."""
+
+from collections.abc import Iterator, Mapping
+
+import attrs
+import click
+
+from homeport.cli import figures
+from homeport.cli.answers import ModelDescription
+from homeport.cli.connection import connected
+from homeport.cli.invocation import Invocation
+from homeport.cli.options import json_option, pass_invocation
+from homeport.cli.text import harmless, harmless_line, write_json
+
+SECTIONS = ("license", "modelfile", "parameters", "system", "template")
+"""Parts of a description that can be asked for alone."""
+
+_LICENSE_LINES = 2
+_LABEL_WIDTH = 20
+
+
+@attrs.frozen
+class _Section:
+    title: str
+    lines: tuple[str, ...]
+
+
+@click.command("show", epilog="\b\nExample:\n  homeport show smollm2:135m --template")
+@click.argument("model")
+@click.option("--license", "wanted", flag_value="license", help="Print its license alone.")
+@click.option("--modelfile", "wanted", flag_value="modelfile", help="Print its Modelfile alone.")
+@click.option("--parameters", "wanted", flag_value="parameters", help="Print its parameters alone.")
+@click.option("--system", "wanted", flag_value="system", help="Print its system text alone.")
+@click.option("--template", "wanted", flag_value="template", help="Print its chat template alone.")
+@click.option("-v", "--verbose", is_flag=True, help="Add all its figures.")
+@json_option
+@pass_invocation
+def show(invocation: Invocation, *, model: str, wanted: str | None, verbose: bool, as_json: bool) -> None:
+    """Describe a model: architecture, size, parameters, license."""
+    with connected(invocation) as client:
+        answer = client.ask("POST", "/api/show", {"model": model, "verbose": verbose})
+    if as_json:
+        write_json(answer)
+        return
+    description = ModelDescription.from_wire(answer)
+    click.echo(part(description, wanted) if wanted else overview(description, verbose=verbose))
+
+
+def part(description: ModelDescription, name: str) -> str:
+    """Give one of ``SECTIONS`` as it is."""
+    text: str = getattr(description, name)
+    return harmless(text)
+
+
+def overview(description: ModelDescription, *, verbose: bool) -> str:
+    """Lay out all that is known of a model."""
+    blocks = [
+        "\n".join([f"  {section.title}", *(f"    {line}" for line in section.lines)])
+        for section in _sections(description, verbose=verbose)
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _sections(description: ModelDescription, *, verbose: bool) -> Iterator[_Section]:
+    yield _Section("Model", _pairs(_model_facts(description)))
+    if description.capabilities:
+        yield _Section("Capabilities", tuple(harmless_line(item) for item in description.capabilities))
+    if description.parameters:
+        yield _Section("Parameters", _lines(description.parameters))
+    if description.system:
+        yield _Section("System", _lines(description.system))
+    if description.license:
+        lines = _lines(description.license)
+        more = ("...",) if len(lines) > _LICENSE_LINES and not verbose else ()
+        yield _Section("License", (lines if verbose else lines[:_LICENSE_LINES]) + more)
+    if verbose:
+        yield _Section(
+            "Metadata", _pairs({key: str(value) for key, value in sorted(description.model_info.items())})
+        )
+
+
+def _model_facts(description: ModelDescription) -> dict[str, str]:
+    info, details = description.model_info, description.details
+    architecture = str(info.get("general.architecture") or details.get("family") or "")
+    count = info.get("general.parameter_count")
+    facts = {
+        "architecture": architecture,
+        "parameters": figures.parameter_count(count) if isinstance(count, int) and count else "",
+        "context length": info.get(f"{architecture}.context_length"),
+        "embedding length": info.get(f"{architecture}.embedding_length"),
+        "quantization": details.get("quantization_level"),
+    }
+    return {label: str(value) for label, value in facts.items() if value}
+
+
+def _pairs(facts: Mapping[str, str]) -> tuple[str, ...]:
+    width = max((_LABEL_WIDTH, *(len(label) + 4 for label in facts)))
+    return tuple(f"{harmless_line(label):{width}}{harmless_line(value)}" for label, value in facts.items())
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line for line in harmless(text).splitlines() if line.strip())

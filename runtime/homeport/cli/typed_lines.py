@@ -1,0 +1,84 @@
+"""From lines typed at the prompt to what is meant: a message, a command, or more lines to come."""
+
+import json
+
+import attrs
+
+_FENCE = '"""'
+
+
+@attrs.frozen
+class TypedMessage:
+    """Text for the model."""
+
+    text: str
+
+
+@attrs.frozen
+class TypedCommand:
+    """A line that begins with a slash.
+
+    Attributes:
+        name: With its slash: ``/set``.
+        words: What follows it.
+    """
+
+    name: str
+    words: tuple[str, ...] = ()
+
+    def rest(self, start: int) -> str:
+        """Give the words from one on as a text."""
+        return " ".join(self.words[start:])
+
+
+class LineReader:
+    """Puts typed lines together; three double quotes open and close a message of several lines."""
+
+    def __init__(self) -> None:
+        self._open: list[str] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a message of several lines waits for its end."""
+        return self._open is not None
+
+    def feed(self, line: str) -> TypedMessage | TypedCommand | None:
+        """Take a line; None where there is nothing to do yet."""
+        if self._open is not None:
+            return self._continue(line)
+        stripped = line.strip()
+        if stripped.startswith(_FENCE):
+            self._open = []
+            return self._continue(stripped.removeprefix(_FENCE))
+        if stripped.startswith("/"):
+            name, *words = stripped.split()
+            return TypedCommand(name, tuple(words))
+        return TypedMessage(stripped) if stripped else None
+
+    def reset(self) -> None:
+        """Forget a message that was begun."""
+        self._open = None
+
+    def _continue(self, line: str) -> TypedMessage | None:
+        lines = self._open or []
+        text = line.rstrip()
+        if not text.endswith(_FENCE):
+            self._open = [*lines, line]
+            return None
+        self._open = None
+        whole = "\n".join([*lines, text.removesuffix(_FENCE)]).strip("\n")
+        return TypedMessage(whole) if whole.strip() else None
+
+
+def option_value(words: tuple[str, ...]) -> object:
+    """Read the value of an option: numbers and booleans as such, several words as a list of texts."""
+    values = [_scalar(word) for word in words]
+    return values[0] if len(values) == 1 else values
+
+
+def _scalar(word: str) -> object:
+    try:
+        value = json.loads(word)
+    except ValueError:
+        return word
+    return value if isinstance(value, bool | int | float | str) else word

@@ -1,0 +1,39 @@
+"""The table of verbs: what each does and where it lives, so that listing them imports none."""
+
+from collections.abc import Mapping
+
+import attrs
+
+
+@attrs.frozen
+class Verb:
+    """One verb of the command line.
+
+    Attributes:
+        reference: Its ``click.Command``, as ``package.module:Name``.
+        summary: One line for ``homeport --help``.
+    """
+
+    reference: str
+    summary: str
+
+
+VERBS: Mapping[str, Verb] = {
+    "serve": Verb("homeport.cli.serve:serve", "Answer the Ollama and OpenAI APIs until stopped"),
+    "run": Verb("homeport.cli.run:run", "Ask a model, or talk to it"),
+    "pull": Verb("homeport.cli.pull:pull", "Download a model"),
+    "list": Verb("homeport.cli.listing:list_models", "List installed models"),
+    "ps": Verb("homeport.cli.ps:ps", "List the models in memory"),
+    "show": Verb("homeport.cli.show:show", "Describe a model"),
+    "rm": Verb("homeport.cli.rm:rm", "Remove models"),
+    "stop": Verb("homeport.cli.stop:stop", "Take a model out of memory"),
+    "plugins": Verb(
+        "homeport.cli.plugins:plugins", "List plugins, what they provide, and why one does not run"
+    ),
+    "config": Verb("homeport.cli.config:config", "Show, check and describe the settings"),
+    "doctor": Verb("homeport.cli.doctor:doctor", "Look for what could go wrong, and say how to mend it"),
+    "completion": Verb("homeport.cli.completion:completion", "Print the completion script of a shell"),
+}
+
+ALIASES: Mapping[str, str] = {"ls": "list", "start": "serve"}
+"""What Ollama's users also type."""

@@ -1,0 +1,50 @@
+"""Durations as Go writes them, which is how Ollama's users do: ``5m``, ``1h30m``, ``300ms``, ``-1m``.
+
+Format and error texts: https://pkg.go.dev/time#ParseDuration.
+"""
+
+import math
+import re
+
+from homeport.domain.errors import InvalidRequestError
+
+_UNIT_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_TERM = r"(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h)"
+_DURATION = re.compile(rf"[+-]?(?:0|(?:{_TERM})+)")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
+_MOST_SECONDS = 2**63 / 1e9
+"""Go keeps durations in 64 bits of nanoseconds, about 292 years."""
+
+
+def parse_duration(text: str, *, field: str | None = None) -> float:
+    """Read a duration in seconds, negative ones too.
+
+    Raises:
+        InvalidRequestError: With Go's text: a unit is missing, or it is no duration.
+    """
+    if not _DURATION.fullmatch(text):
+        kind = "missing unit in" if _NUMBER.fullmatch(text) else "invalid"
+        message = f'time: {kind} duration "{text}"'
+        raise InvalidRequestError(message, field=field)
+    terms = re.findall(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)", text)
+    seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in terms)
+    if seconds >= _MOST_SECONDS:
+        message = f'time: invalid duration "{text}"'
+        raise InvalidRequestError(message, field=field)
+    return -seconds if text.startswith("-") else seconds
+
+
+def keep_alive_seconds(value: str | float, *, field: str = "keep_alive") -> float:
+    """Read a keep-alive: a number of seconds or a duration; negative is for ever.
+
+    Returns:
+        Seconds, or infinity.
+
+    Raises:
+        InvalidRequestError: It is neither.
+    """
+    seconds = parse_duration(value, field=field) if isinstance(value, str) else float(value)
+    if math.isnan(seconds):
+        message = f"{field} must be a number or a duration, got {value!r}"
+        raise InvalidRequestError(message, field=field)
+    return math.inf if seconds < 0 or seconds >= _MOST_SECONDS else seconds

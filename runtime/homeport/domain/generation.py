@@ -1,0 +1,180 @@
+"""A request for text and the events that answer it."""
+
+from enum import StrEnum
+
+import attrs
+
+from homeport.domain.messages import Message
+
+
+@attrs.frozen(kw_only=True)
+class Sampling:
+    """How the next token is chosen; the defaults are Ollama's.
+
+    Attributes:
+        temperature: 0 is greedy; otherwise logits are divided by it, > 0.
+        top_k: Keep the k likeliest tokens; 0 keeps all.
+        top_p: Keep the smallest set of tokens whose probability reaches p, in (0, 1].
+        min_p: Drop tokens below p times the likeliest one, in [0, 1].
+        repeat_penalty: Divides positive and multiplies negative logits of tokens seen in the last
+            ``repeat_last_n`` ones; 1 is off (Keskar et al. 2019, CTRL).
+        repeat_last_n: Window of the three penalties in tokens; 0 is off, -1 the whole sequence.
+        presence_penalty: Subtracted once from the logit of each token seen.
+        frequency_penalty: Subtracted once per occurrence.
+        seed: Equal seeds give equal tokens; None draws one.
+        stop: Texts that end the generation; they are not part of the answer.
+        max_tokens: Bound of generated tokens; None runs until a stop or the end of the window.
+        top_logprobs: None reports no log-probabilities, otherwise how many alternatives, 0 to 20.
+    """
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.9
+    min_p: float = 0.0
+    repeat_penalty: float = 1.0
+    repeat_last_n: int = 64
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    max_tokens: int | None = None
+    top_logprobs: int | None = None
+
+
+@attrs.frozen
+class ChatPrompt:
+    """Messages for the model's own chat template.
+
+    Attributes:
+        messages: The conversation, oldest first.
+        context: Token ids of an earlier exchange, put before the rendered messages.
+    """
+
+    messages: tuple[Message, ...]
+    context: tuple[int, ...] = ()
+
+
+@attrs.frozen
+class TextPrompt:
+    """Text that reaches the model as it is, without a template."""
+
+    text: str
+
+
+@attrs.frozen
+class TokenPrompt:
+    """Ids of the model's own vocabulary."""
+
+    tokens: tuple[int, ...]
+
+
+Prompt = ChatPrompt | TextPrompt | TokenPrompt
+
+
+@attrs.frozen(kw_only=True)
+class GenerationRequest:
+    """One sequence to generate.
+
+    Attributes:
+        id: Names the request in logs and cancels it.
+        model: The name as the client sent it.
+        prompt: What to continue.
+        sampling: How to choose tokens.
+        context_length: Window wanted in tokens; None takes the configured one.
+        truncate: Cut a prompt that exceeds the window (True) or refuse it (False).
+        keep_alive_seconds: How long the model stays after its last request; None takes the configured
+            time, infinity is for ever.
+    """
+
+    id: str
+    model: str
+    prompt: Prompt
+    sampling: Sampling = Sampling()
+    context_length: int | None = None
+    truncate: bool = True
+    keep_alive_seconds: float | None = None
+
+
+class FinishReason(StrEnum):
+    """Why a generation ended: a stop token or text, or a bound of length."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@attrs.frozen
+class TokenLogprob:
+    """A generated token and its natural log-probability before sampling filters.
+
+    Attributes:
+        token: Text of the token alone; may hold U+FFFD where it is part of a character.
+        logprob: At most 0.
+        alternatives: The likeliest tokens at this place with theirs, best first.
+    """
+
+    token: str
+    logprob: float
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Usage:
+    """What a generation used; seconds are measured by the engine.
+
+    Attributes:
+        prompt_tokens: All tokens of the prompt, cached ones too.
+        cached_tokens: Those of them that needed no computation.
+        prompt_seconds: Time spent on the uncached ones.
+        completion_tokens: Tokens generated.
+        completion_seconds: From the first generated token to the last.
+    """
+
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    prompt_seconds: float = 0.0
+    completion_tokens: int = 0
+    completion_seconds: float = 0.0
+
+
+@attrs.frozen
+class PromptAccepted:
+    """First event: the model is in memory and knows the prompt.
+
+    Attributes:
+        prompt_tokens: Length of the prompt in tokens.
+        truncated: True when the prompt was cut to fit the window.
+    """
+
+    prompt_tokens: int
+    truncated: bool = False
+
+
+@attrs.frozen
+class TextDelta:
+    """A further piece of the answer.
+
+    Attributes:
+        text: Whole characters; may be empty where only log-probabilities are reported.
+        logprobs: One entry per token when they were asked for.
+    """
+
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@attrs.frozen
+class Finished:
+    """Last event of a generation that ended well.
+
+    Attributes:
+        reason: Why it ended.
+        usage: What it used.
+        context: Token ids of prompt and answer, for a client that wants to continue them.
+    """
+
+    reason: FinishReason
+    usage: Usage
+    context: tuple[int, ...] = ()
+
+
+GenerationEvent = PromptAccepted | TextDelta | Finished

@@ -1,0 +1,70 @@
+"""What is known of a model."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+import attrs
+
+
+class Capability(StrEnum):
+    """What a model can be asked for, in Ollama's words."""
+
+    COMPLETION = "completion"
+    EMBEDDING = "embedding"
+
+
+@attrs.frozen(kw_only=True)
+class ModelInfo:
+    """A model that can serve requests.
+
+    Attributes:
+        name: Display name, always with its tag: ``smollm2:135m``.
+        digest: 64 hexadecimal digits; equal for aliases, different for different weights.
+        backend: Name of the backend that offers it.
+        size_bytes: Bytes on disk, 0 where unknown.
+        modified_at: When it was installed, in UTC.
+        capabilities: What it can be asked for.
+        family: Architecture, such as ``llama``.
+        parameter_count: Number of weights, 0 where unknown.
+        quantization: Precision of the source: ``Q4_1``, ``BF16``; empty where unknown.
+        context_length: Longest sequence the model was made for, in tokens; 0 where unknown.
+        embedding_length: Width of its hidden states; 0 where unknown.
+        license: Name or text; empty where unknown.
+        template: Its chat template; empty where it has none.
+        parameters: Sampling defaults it was published with, in Ollama's option names.
+        facts: Further figures under GGUF's key names (``llama.block_count``).
+    """
+
+    name: str
+    digest: str
+    backend: str
+    size_bytes: int = 0
+    modified_at: datetime
+    capabilities: frozenset[Capability] = frozenset({Capability.COMPLETION})
+    family: str = ""
+    parameter_count: int = 0
+    quantization: str = ""
+    context_length: int = 0
+    embedding_length: int = 0
+    license: str = ""
+    template: str = ""
+    parameters: Mapping[str, object] = attrs.field(factory=dict)
+    facts: Mapping[str, object] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class ResidentModel:
+    """A model that is in memory.
+
+    Attributes:
+        info: The model.
+        resident_bytes: Memory its worker holds.
+        context_length: Window it was loaded with, in tokens.
+        expires_at: When it leaves if nobody asks for it, in UTC; None is never.
+    """
+
+    info: ModelInfo
+    resident_bytes: int
+    context_length: int
+    expires_at: datetime | None

@@ -1,0 +1,58 @@
+"""The event bus: every monitor has a queue of its own, and one that is too slow loses events."""
+
+import asyncio
+from collections.abc import Sequence
+
+from loguru import logger
+
+from homeport.domain.events import Event
+from homeport.plugin.protocols import Monitor
+
+QUEUE_EVENTS = 1024
+
+
+class EventBus:
+    """Hands events to monitors without ever waiting for them.
+
+    Args:
+        monitors: Name and object of each.
+    """
+
+    def __init__(self, monitors: Sequence[tuple[str, Monitor]]) -> None:
+        self._feeds = [_Feed(name, monitor) for name, monitor in monitors]
+
+    def emit(self, event: Event) -> None:
+        """Queue an event for every monitor."""
+        for feed in self._feeds:
+            feed.offer(event)
+
+    async def run(self) -> None:
+        """Feed all monitors until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for feed in self._feeds:
+                tasks.create_task(feed.run())
+
+
+class _Feed:
+    def __init__(self, name: str, monitor: Monitor) -> None:
+        self._name = name
+        self._monitor = monitor
+        self._queue: asyncio.Queue[Event] = asyncio.Queue(QUEUE_EVENTS)
+        self._lost = 0
+
+    def offer(self, event: Event) -> None:
+        try:
+            self._queue.put_nowait(event)
+        except asyncio.QueueFull:
+            self._lost += 1
+
+    async def run(self) -> None:
+        while True:
+            event = await self._queue.get()
+            try:
+                await self._monitor.observe(event)
+            except Exception as error:  # noqa: BLE001 - a monitor may raise anything and harms only itself
+                logger.warning("monitor {} failed on {}: {!r}", self._name, type(event).__name__, error)
+            if self._lost:
+                logger.warning("monitor {} was too slow and lost {} events", self._name, self._lost)
+                self._lost = 0

@@ -1,0 +1,83 @@
+"""All models that can be asked for, whoever serves them."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from loguru import logger
+
+from homeport.domain.errors import HomeportError, ModelNotFoundError
+from homeport.domain.models import ModelInfo
+from homeport.models.aliases import AliasTable
+from homeport.models.names import ModelName
+from homeport.plugin.protocols import Backend, Candidate
+
+
+class Catalog:
+    """Asks every backend what it offers.
+
+    Args:
+        backends: By name, in the order in which they are preferred.
+        aliases: Further names of models.
+    """
+
+    def __init__(self, backends: Mapping[str, Backend], aliases: AliasTable) -> None:
+        self._backends = backends
+        self._aliases = aliases
+
+    async def list(self) -> tuple[ModelInfo, ...]:
+        """List every model once, as its preferred backend offers it, newest first."""
+        found: dict[str, ModelInfo] = {}
+        for candidate in await self._offers():
+            found.setdefault(candidate.model.name.lower(), candidate.model)
+        return tuple(sorted(found.values(), key=lambda model: model.modified_at, reverse=True))
+
+    async def candidates(self, name: str) -> tuple[Candidate, ...]:
+        """List who could serve a model, preferred backends first.
+
+        Args:
+            name: As a client sent it; aliases are known.
+
+        Raises:
+            ModelNotFoundError: Nobody; with names that are spelt alike.
+            InvalidRequestError: It is no model name.
+        """
+        offers = await self._offers()
+        for wanted in self._meanings(name):
+            found = tuple(offer for offer in offers if ModelName.parse(offer.model.name) == wanted)
+            if found:
+                return found
+        raise ModelNotFoundError(name, suggestions=self._alike(name, offers))
+
+    async def get(self, name: str) -> ModelInfo:
+        """Describe a model as its preferred backend offers it.
+
+        Raises:
+            ModelNotFoundError: Nobody offers it.
+            InvalidRequestError: It is no model name.
+        """
+        return (await self.candidates(name))[0].model
+
+    def _meanings(self, name: str) -> Sequence[ModelName]:
+        """Give the name itself, then the other names of the same model."""
+        wanted = ModelName.parse(name)
+        alias = self._aliases.find(wanted)
+        return (wanted,) if alias is None else (wanted, *alias.names, *alias.hub_names)
+
+    def _alike(self, name: str, offers: Sequence[Candidate]) -> Sequence[str]:
+        return self._aliases.nearest(name, [offer.model.name for offer in offers])
+
+    async def _offers(self) -> Sequence[Candidate]:
+        listed = await asyncio.gather(*(self._ask(name) for name in self._backends))
+        return [
+            Candidate(name, model)
+            for name, models in zip(self._backends, listed, strict=True)
+            for model in models
+        ]
+
+    async def _ask(self, name: str) -> Sequence[ModelInfo]:
+        """List one backend's models; one that fails offers nothing now and hides nobody else's."""
+        try:
+            return await self._backends[name].models()
+        except HomeportError as error:
+            logger.warning("backend {} cannot list its models: {}", name, error)
+            return ()

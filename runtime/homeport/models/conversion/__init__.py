@@ -1,0 +1,1 @@
+"""Models as they are published, turned into homeport's own layout. Imported in fetching processes only."""

@@ -1,0 +1,26 @@
+"""What a conversion found out about a model."""
+
+from collections.abc import Mapping
+
+import attrs
+
+from homeport.domain.models import Capability
+from homeport.models.manifest import WeightsFormat
+from homeport.models.records import Value
+
+
+@attrs.frozen(kw_only=True)
+class Description:
+    """The part of a manifest that the model's own files tell; its attributes are explained there."""
+
+    converted_from: WeightsFormat
+    quantization: str
+    license: str
+    template: str
+    parameters: Mapping[str, Value]
+    capabilities: frozenset[Capability]
+    family: str
+    parameter_count: int
+    context_length: int
+    embedding_length: int
+    facts: Mapping[str, Value]

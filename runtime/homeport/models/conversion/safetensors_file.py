@@ -1,0 +1,130 @@
+"""safetensors files: written tensor by tensor, read only as far as their head.
+
+Format: https://github.com/huggingface/safetensors#format. The library's writer wants all tensors in
+memory at once, four bytes a weight; this one holds one tensor.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from homeport.domain.errors import PullError
+
+Progress = Callable[[int, int], None]
+"""Called with bytes done and bytes in all."""
+
+_ALIGNMENT_BYTES = 8
+_LENGTH_BYTES = 8
+_MAX_HEAD_BYTES = 100 * 1024**2
+"""The library's own bound."""
+_ELEMENT_BITS: Mapping[str, int] = MappingProxyType(
+    {
+        "F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F4": 4,
+        "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U64": 64, "U32": 32, "U16": 16, "U8": 8, "BOOL": 8,
+    }
+)  # fmt: skip
+
+
+@attrs.frozen
+class TensorPlan:
+    """A tensor to be written: its name, number format as safetensors spells it, and shape."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return math.prod(self.shape) * _ELEMENT_BITS[self.dtype] // 8
+
+
+@attrs.frozen
+class SafetensorsHead:
+    """What a file holds: number of weights per number format, and all of them."""
+
+    weights: Mapping[str, int]
+
+    @property
+    def total(self) -> int:
+        """Weights of all formats."""
+        return sum(self.weights.values())
+
+
+def write_safetensors(
+    path: Path,
+    plans: Iterable[TensorPlan],
+    data: Callable[[TensorPlan], NDArray[np.generic]],
+    progress: Progress,
+) -> None:
+    """Write a file, asking for one tensor after the other.
+
+    Args:
+        path: Where to.
+        plans: All tensors, in the order in which they are written.
+        data: Gives the values of a tensor, contiguous.
+        progress: Told the bytes written so far and in all.
+    """
+    ordered = list(plans)
+    head: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for plan in ordered:
+        head[plan.name] = {"dtype": plan.dtype, "shape": plan.shape, "data_offsets": (end, end + plan.size)}
+        end += plan.size
+    text = json.dumps(head, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % _ALIGNMENT_BYTES)
+    written = 0
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(_LENGTH_BYTES, "little") + text)
+        for plan in ordered:
+            written += file.write(np.ascontiguousarray(data(plan)).data.cast("B"))
+            progress(written, end)
+
+
+def read_safetensors_head(path: Path) -> SafetensorsHead:
+    """Read what a file says it holds, and check that it can.
+
+    Raises:
+        PullError: It is no such file, or its sizes do not add up to the size of the file.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        if length > min(size - _LENGTH_BYTES, _MAX_HEAD_BYTES):
+            raise _broken(path, f"its head is said to have {length} bytes, the file has {size}")
+        text = file.read(length)
+    try:
+        entries = json.loads(text)
+        weights: dict[str, int] = {}
+        spans = []
+        for name, entry in entries.items():
+            if name == "__metadata__":
+                continue
+            begin, end = (int(offset) for offset in entry["data_offsets"])
+            elements = math.prod(int(extent) for extent in entry["shape"])
+            if begin < 0 or elements < 0 or (end - begin) * 8 != elements * _ELEMENT_BITS[entry["dtype"]]:
+                raise _broken(
+                    path, f"tensor {name!r:.80} has {end - begin} bytes for shape {entry['shape']!r:.80}"
+                )
+            weights[entry["dtype"]] = weights.get(entry["dtype"], 0) + elements
+            spans.append((begin, end))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise _broken(path, f"its head cannot be read: {error}") from error
+    position = 0
+    for begin, end in sorted(spans):
+        if begin != position:
+            raise _broken(path, f"bytes {position} to {begin} belong to no tensor, or to two")
+        position = end
+    if _LENGTH_BYTES + length + position != size:
+        raise _broken(path, f"it has {size} bytes, its tensors need {_LENGTH_BYTES + length + position}")
+    return SafetensorsHead(weights)
+
+
+def _broken(path: Path, why: str) -> PullError:
+    return PullError(f"{path.name} is not a usable safetensors file: {why}", hint="download it again")

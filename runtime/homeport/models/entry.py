@@ -1,0 +1,59 @@
+"""The folder of one entry: its files, whole and exactly those of its manifest."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from homeport.domain.errors import StoreError
+from homeport.models.durable import regular_size, remove, sync
+from homeport.models.manifest import MANIFEST_FILE, Manifest
+
+
+def check_entry(folder: Path, manifest: Manifest) -> None:
+    """Compare names and sizes of a folder's files with a manifest, without reading them.
+
+    Raises:
+        StoreError: One is missing, has another size, or is not in the manifest.
+    """
+    for file in manifest.files:
+        size = regular_size(folder / file.path)
+        if size is None:
+            raise StoreError(f"{file.path} is missing or no regular file")
+        if size != file.size:
+            raise StoreError(f"{file.path} has {size} bytes, expected {file.size}")
+    for path in _unlisted(folder, manifest):
+        raise StoreError(f"{path.relative_to(folder)} is in the folder but not in the manifest")
+
+
+def place_entry(staged: Path, folder: Path, manifest: Manifest) -> None:
+    """Move a staged folder under its final name, whole and on disk.
+
+    A folder that is there already has the same digest: its files are replaced one by one, so that at any
+    moment it is as good as before or better.
+    """
+    for file in manifest.files:
+        sync(staged / file.path)
+    for parent in {staged, *((staged / file.path).parent for file in manifest.files)}:
+        sync(parent)
+    folder.parent.mkdir(exist_ok=True)
+    if folder.is_symlink() or not folder.is_dir():
+        remove(folder)
+        staged.rename(folder)
+        sync(folder.parent)
+        return
+    for relative in (*(file.path for file in manifest.files), MANIFEST_FILE):
+        target = folder / relative
+        target.parent.mkdir(exist_ok=True)
+        if target.is_dir():
+            remove(target)
+        (staged / relative).replace(target)
+        sync(target.parent)
+    for path in list(_unlisted(folder, manifest)):
+        remove(path)
+
+
+def _unlisted(folder: Path, manifest: Manifest) -> Iterator[Path]:
+    listed = {MANIFEST_FILE, *(file.path for file in manifest.files)}
+    for path in folder.rglob("*"):
+        is_folder = path.is_dir() and not path.is_symlink()
+        if not is_folder and path.relative_to(folder).as_posix() not in listed:
+            yield path

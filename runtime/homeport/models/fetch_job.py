@@ -1,0 +1,69 @@
+"""What the host and a fetching process say to each other: one JSON object per line, typed on both sides."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+import attrs
+
+from homeport.models.manifest import Manifest
+from homeport.plugin.protocols import Artifact
+
+ENTRY_FOLDER = "entry"
+"""Where a fetching process leaves the result, below the folder it was given."""
+
+
+@attrs.frozen(kw_only=True)
+class FetchJob:
+    """What a fetching process is to do; it reads it from its standard input.
+
+    Attributes:
+        artifact: What to fetch.
+        factory: Import string of the source.
+        config_class: Import string of the class of its settings; None where it has none.
+        config: Those settings as plain data.
+        folder: An empty folder; the result is left in ``entry`` below it.
+        license: Takes the place of the licence found in the files; empty keeps that one.
+        room_bytes: What may be written in all.
+    """
+
+    artifact: Artifact
+    factory: str
+    config_class: str | None = None
+    config: Mapping[str, Any] = attrs.field(factory=dict)
+    folder: str
+    license: str = ""
+    room_bytes: int
+
+
+class Stage(StrEnum):
+    """How far a fetching process has come."""
+
+    FETCHING = "fetching"
+    VERIFYING = "verifying"
+    CONVERTING = "converting"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@attrs.frozen(kw_only=True)
+class FetchReport:
+    """One line of its standard output.
+
+    Attributes:
+        stage: How far it has come.
+        item: What is being fetched, a digest where the source knows it.
+        completed: Bytes done of this stage.
+        total: Bytes in all; 0 where unknown.
+        manifest: Of the result, when it is done.
+        message: What failed.
+        hint: How to mend it.
+    """
+
+    stage: Stage
+    item: str = ""
+    completed: int = 0
+    total: int = 0
+    manifest: Manifest | None = None
+    message: str = ""
+    hint: str | None = None

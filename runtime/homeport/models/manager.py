@@ -1,0 +1,228 @@
+"""Models in memory: loaded once for all who ask, kept while used, and let go after their time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+from loguru import logger
+
+from homeport.config.settings import ModelSettings
+from homeport.domain.durations import keep_alive_seconds
+from homeport.domain.errors import HomeportError, LoadError
+from homeport.domain.events import Event, ModelLoaded, ModelUnloaded
+from homeport.domain.models import ResidentModel
+from homeport.models.background import BackgroundTasks
+from homeport.models.residency import Residency
+from homeport.models.store import ModelStore, StoredModel
+from homeport.plugin.protocols import LoadPlan
+from homeport.worker.cores import usable_cores
+from homeport.worker.process import WorkerLaunch, WorkerProcess
+
+
+@attrs.frozen(kw_only=True)
+class WorkerRecipe:
+    """How the workers of one backend are built.
+
+    Attributes:
+        backend: Its name.
+        factory: Import string of its ``TokenModel``.
+        config_class: Import string of its attrs configuration; None where it has none.
+        config: Plain values for it.
+    """
+
+    backend: str
+    factory: str
+    config_class: str | None = None
+    config: dict[str, Any] = attrs.field(factory=dict)
+
+
+class ModelManager:
+    """Owns the workers of one local backend.
+
+    Args:
+        recipe: How to build a worker.
+        store: Where models lie.
+        settings: Defaults of window, slots, threads and keep-alive.
+        tasks: Runs what goes on beside requests; its owner calls :meth:`close` before closing it.
+        emit: Told of loads and unloads.
+    """
+
+    def __init__(
+        self,
+        *,
+        recipe: WorkerRecipe,
+        store: ModelStore,
+        settings: ModelSettings,
+        tasks: BackgroundTasks,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._recipe = recipe
+        self._store = store
+        self._settings = settings
+        self._keep_alive_seconds = keep_alive_seconds(settings.keep_alive, field="models.keep_alive")
+        self._tasks = tasks
+        self._emit = emit
+        self._residents: dict[str, Residency] = {}
+        self._retired: set[Residency] = set()
+        self._loads: dict[str, asyncio.Future[Residency]] = {}
+
+    @asynccontextmanager
+    async def use(
+        self, model: StoredModel, *, keep_alive_seconds: float | None, context_length: int | None
+    ) -> AsyncIterator[WorkerProcess]:
+        """Hold a model in memory, loading it first where needed.
+
+        Args:
+            model: Which one.
+            keep_alive_seconds: How long it stays afterwards; None takes the configured time.
+            context_length: Window needed; a model loaded with a larger one serves it as it is.
+
+        Raises:
+            LoadError: It cannot be loaded.
+        """
+        resident = await self._resident(model, self._window(model, context_length))
+        resident.users += 1
+        resident.stop_clock()
+        try:
+            yield resident.worker
+        finally:
+            resident.users -= 1
+            resident.keep_alive_seconds = (
+                self._keep_alive_seconds if keep_alive_seconds is None else keep_alive_seconds
+            )
+            self._start_clock(resident)
+
+    async def unload(self, digest: str) -> None:
+        """Let a model go as soon as nobody uses it; one that is not loaded is gone already."""
+        resident = self._residents.pop(digest, None)
+        if resident is not None:
+            await self._retire(resident, "requested")
+
+    def residents(self) -> tuple[ResidentModel, ...]:
+        """List what is in memory."""
+        return tuple(resident.describe() for resident in self._residents.values())
+
+    async def close(self) -> None:
+        """End all workers."""
+        for resident in [*self._residents.values(), *self._retired]:
+            await self._end(resident, "closed")
+        self._residents.clear()
+
+    def _window(self, model: StoredModel, wanted: int | None) -> int:
+        window = wanted or self._settings.context_length
+        trained = model.manifest.context_length
+        return min(window, trained) if trained else window
+
+    async def _resident(self, model: StoredModel, window: int) -> Residency:
+        resident = self._residents.get(model.digest)
+        if resident is not None and resident.alive and resident.context_length >= window:
+            return resident
+        load = self._loads.get(model.digest)
+        if load is None:
+            load = asyncio.get_running_loop().create_future()
+            self._loads[model.digest] = load
+            self._tasks.start(self._load(model, window, load), name=f"load {model.name.display}")
+        loaded = await asyncio.shield(load)
+        return loaded if loaded.context_length >= window else await self._resident(model, window)
+
+    async def _load(self, model: StoredModel, window: int, result: "asyncio.Future[Residency]") -> None:
+        """Load a model for everybody who waits; a waiter that leaves does not stop it."""
+        try:
+            resident = await self._start(model, window)
+        except HomeportError as error:
+            result.set_exception(error)
+            result.exception()
+        except BaseException:
+            result.cancel()
+            raise
+        else:
+            await self._replace(resident)
+            result.set_result(resident)
+        finally:
+            del self._loads[model.digest]
+
+    async def _start(self, model: StoredModel, window: int) -> Residency:
+        """Start a worker while a thread checks the files, which costs no time beside the imports."""
+        started = asyncio.get_running_loop().time()
+        name = model.name.display
+        launch = WorkerLaunch(
+            model=name,
+            factory=self._recipe.factory,
+            config_class=self._recipe.config_class,
+            config=self._recipe.config,
+            path=model.folder,
+            plan=LoadPlan(
+                context_length=window,
+                slots=self._settings.slots,
+                threads=self._settings.threads or usable_cores(),
+            ),
+        )
+        check = asyncio.create_task(asyncio.to_thread(self._store.verify, model))
+        try:
+            worker = await WorkerProcess.start(launch, timeout_seconds=self._settings.load_timeout_seconds)
+        except LoadError:
+            await check  # a damaged file explains better what the backend stumbled over
+            raise
+        try:
+            await check
+        except BaseException:
+            await worker.close()
+            raise
+        seconds = asyncio.get_running_loop().time() - started
+        logger.info("loaded {} on {} in {:.2f} s (pid {})", name, self._recipe.backend, seconds, worker.pid)
+        self._emit(ModelLoaded(model=name, backend=self._recipe.backend, seconds=seconds))
+        return Residency(model=model, backend=self._recipe.backend, worker=worker, context_length=window)
+
+    async def _replace(self, resident: Residency) -> None:
+        old = self._residents.get(resident.model.digest)
+        self._residents[resident.model.digest] = resident
+        self._tasks.start(self._watch(resident), name=f"watch {resident.model.name.display}")
+        if old is not None:
+            await self._retire(old, "replaced")
+
+    async def _watch(self, resident: Residency) -> None:
+        """Hand out what the worker sends until it ends, by our will or its own."""
+        await resident.worker.listen()
+        if self._residents.get(resident.model.digest) is resident:
+            logger.error("the worker of {} died (pid {})", resident.model.name.display, resident.worker.pid)
+            del self._residents[resident.model.digest]
+            await self._end(resident, "died")
+
+    def _start_clock(self, resident: Residency) -> None:
+        if resident.users:
+            return
+        if resident in self._retired:
+            self._let_go(resident, "replaced")
+            return
+        if resident.keep_alive_seconds == float("inf"):
+            return
+        loop = asyncio.get_running_loop()
+        resident.stop_clock()
+        resident.expires_at = loop.time() + resident.keep_alive_seconds
+        resident.timer = loop.call_at(resident.expires_at, self._expire, resident)
+
+    def _expire(self, resident: Residency) -> None:
+        if resident.users or self._residents.get(resident.model.digest) is not resident:
+            return
+        del self._residents[resident.model.digest]
+        self._let_go(resident, "expired")
+
+    def _let_go(self, resident: Residency, reason: str) -> None:
+        self._tasks.start(self._end(resident, reason), name=f"unload {resident.model.name.display}")
+
+    async def _retire(self, resident: Residency, reason: str) -> None:
+        """Take a model out of service; its running requests finish first."""
+        if resident.users:
+            self._retired.add(resident)
+        else:
+            await self._end(resident, reason)
+
+    async def _end(self, resident: Residency, reason: str) -> None:
+        self._retired.discard(resident)
+        resident.stop_clock()
+        await resident.worker.close()
+        name = resident.model.name.display
+        logger.info("unloaded {} ({})", name, reason)
+        self._emit(ModelUnloaded(model=name, backend=resident.backend, reason=reason))

@@ -1,0 +1,112 @@
+"""What the store knows of a model besides its weights: one JSON file per entry."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Self
+
+import attrs
+
+from homeport.domain.models import Capability
+from homeport.models.records import FORMAT_VERSION, Value, decode_record, encode_record
+
+MANIFEST_FILE = "manifest.json"
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_RELATIVE_PATH = re.compile(
+    r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}(/[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}){0,2}"
+)
+
+
+class WeightsFormat(StrEnum):
+    """Which format the source had."""
+
+    GGUF = "gguf"
+    SAFETENSORS = "safetensors"
+
+
+@attrs.frozen(kw_only=True)
+class ModelFile:
+    """One file of an entry.
+
+    Attributes:
+        path: Relative to the entry, with forward slashes.
+        size: Bytes.
+        sha256: 64 hexadecimal digits.
+    """
+
+    path: str = attrs.field(validator=attrs.validators.matches_re(_RELATIVE_PATH))
+    size: int = attrs.field(validator=attrs.validators.ge(0))
+    sha256: str = attrs.field(validator=attrs.validators.matches_re(_SHA256))
+
+
+@attrs.frozen(kw_only=True)
+class Manifest:
+    """One model of the store.
+
+    Attributes:
+        version: Format of this file.
+        source: Name of the source it came from.
+        locator: What that source was asked for.
+        converted_from: Format of the weights as they came.
+        quantization: Their precision: ``Q4_1``, ``BF16``.
+        license: Name or text; empty where unknown.
+        template: Chat template; empty where it has none.
+        parameters: Sampling defaults, in Ollama's option names.
+        capabilities: What it can be asked for.
+        family: Architecture, such as ``llama``.
+        parameter_count: Number of weights.
+        context_length: Longest sequence in tokens.
+        embedding_length: Width of its hidden states.
+        facts: Further figures under GGUF's key names.
+        files: All files of the entry but the manifest.
+    """
+
+    version: int = FORMAT_VERSION
+    source: str
+    locator: str
+    converted_from: WeightsFormat
+    quantization: str = ""
+    license: str = ""
+    template: str = ""
+    parameters: Mapping[str, Value] = attrs.field(factory=dict)
+    capabilities: frozenset[Capability]
+    family: str = ""
+    parameter_count: int = 0
+    context_length: int = 0
+    embedding_length: int = 0
+    facts: Mapping[str, Value] = attrs.field(factory=dict)
+    files: tuple[ModelFile, ...]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what decides over answers: files, template and parameters; 64 hexadecimal digits."""
+        identity = {
+            "files": [
+                [file.path, file.size, file.sha256] for file in sorted(self.files, key=lambda file: file.path)
+            ],
+            "template": self.template,
+            "parameters": dict(self.parameters),
+        }
+        canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    def encode(self) -> bytes:
+        """Write it as JSON."""
+        return encode_record(self)
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Read it back.
+
+        Raises:
+            StoreError: It is not JSON, lacks something, or was written by a newer homeport.
+        """
+        return decode_record(cls, data)

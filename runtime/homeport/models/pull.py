@@ -1,0 +1,240 @@
+"""Pulling: from a name to an entry of the store, once for all who ask at the same time."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import ExitStack, aclosing
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import attrs
+from loguru import logger
+
+from homeport.domain.errors import PullError, StoreError
+from homeport.models.aliases import Alias, AliasTable
+from homeport.models.fetch_job import ENTRY_FOLDER, FetchJob, FetchReport, Stage
+from homeport.models.fetch_process import FetchProcess
+from homeport.models.flight import Flight, PullProgress
+from homeport.models.manifest import Manifest
+from homeport.models.names import DEFAULT_TAG, ModelName
+from homeport.models.records import unstructure_record
+from homeport.models.store import ModelStore
+from homeport.plugin.protocols import Artifact, ModelSource
+
+_NOT_FOUND = "pull model manifest: file does not exist"
+_HUB_HINT = "models of the Hugging Face hub need: pip install 'homeport[transformers]'"
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_SHORT_DIGEST_DIGITS = 12
+_FLOAT32_BYTES = 4
+_GIGABYTE = 1e9
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class PullSource:
+    """A source, built here to locate and once more in another process to fetch.
+
+    Attributes:
+        source: Asked to locate.
+        factory: Import string of its class.
+        config: Instance of its settings' attrs class; None where it has none.
+    """
+
+    source: ModelSource
+    factory: str
+    config: attrs.AttrsInstance | None = None
+
+
+@attrs.frozen(kw_only=True)
+class _Plan:
+    """What to fetch from where, and the name to give it."""
+
+    name: ModelName
+    artifact: Artifact
+    source: PullSource
+    alias: Alias | None
+
+
+class Puller:
+    """Fetches models into the store; use one per store and close it.
+
+    Args:
+        store: Where models go.
+        aliases: What short names mean.
+        sources: By name, in the order in which they are asked.
+        max_store_bytes: Most that all models together may take; None is what the disk has.
+    """
+
+    def __init__(
+        self,
+        store: ModelStore,
+        aliases: AliasTable,
+        sources: Mapping[str, PullSource],
+        *,
+        max_store_bytes: int | None = None,
+    ) -> None:
+        self._store = store
+        self._aliases = aliases
+        self._sources = dict(sources)
+        self._max_store_bytes = max_store_bytes
+        self._flights: dict[ModelName, Flight] = {}
+
+    async def pull(self, name: str, *, force: bool = False) -> AsyncGenerator[PullProgress, None]:
+        """Fetch a model, or join the pull of it that runs already; the last progress is ``success``.
+
+        An installed model is verified, and fetched only when it is damaged. When the last of those who
+        iterate leaves (``aclose``), the pull is cancelled and nothing of it remains.
+
+        Args:
+            name: As a user types it.
+            force: Fetch it even if it is installed.
+
+        Raises:
+            InvalidRequestError: It is no model name.
+            PullError: No source has it, or fetching failed.
+            StoreError: The store cannot be written.
+        """
+        wanted = ModelName.parse(name)
+        yield PullProgress(status="pulling manifest")
+        plan = await asyncio.to_thread(self._plan, wanted)
+        flight = self._flights.get(plan.name)
+        if flight is None or flight.is_over:
+            flight = self._flights[plan.name] = Flight()
+            flight.launch(self._run(plan, flight, force=force))
+        following = flight.follow()
+        try:
+            async for progress in following:
+                yield progress
+        finally:
+            await following.aclose()
+            if flight.is_abandoned:
+                if self._flights.get(plan.name) is flight:
+                    del self._flights[plan.name]
+                await flight.cancel()
+
+    async def aclose(self) -> None:
+        """Cancel all pulls and wait until they have cleaned up."""
+        flights = list(self._flights.values())
+        self._flights.clear()
+        await asyncio.gather(*(flight.cancel() for flight in flights))
+
+    def _plan(self, wanted: ModelName) -> _Plan:
+        """Ask the sources: for the very name first, then for what the alias table says, then as a hub id."""
+        alias = self._aliases.find(wanted)
+        canonical = self._aliases.canonical(wanted)
+        locators = [(wanted.display, wanted)]
+        if alias is not None:
+            revision = f"?revision={alias.revision}" if alias.revision else ""
+            own = [alias.locator] if alias.locator else []
+            locators += [(locator, canonical) for locator in (*own, f"hf:{alias.hub}{revision}")]
+        elif wanted.hub_id is not None:
+            quant = "" if wanted.tag == DEFAULT_TAG else f"?quant={wanted.tag}"
+            locators.append((f"hf:{wanted.hub_id}{quant}", wanted))
+        for locator, name in [] if wanted.is_cloud else locators:
+            for source in self._sources.values():
+                artifact = source.source.locate(locator)
+                if artifact is not None:
+                    return _Plan(name=name, artifact=artifact, source=source, alias=alias)
+        raise self._not_found(wanted, alias)
+
+    def _not_found(self, wanted: ModelName, alias: Alias | None) -> PullError:
+        if alias is not None:
+            return PullError(f"no model source that is installed here has {wanted.display!r}", hint=_HUB_HINT)
+        if wanted.hub_id is not None:
+            return PullError(_NOT_FOUND, hint=_HUB_HINT)
+        alike = self._aliases.nearest(wanted.display)
+        return PullError(_NOT_FOUND, hint=f"names spelt alike: {', '.join(alike)}" if alike else None)
+
+    async def _run(self, plan: _Plan, flight: Flight, *, force: bool) -> None:
+        if force or not await self._is_sound(plan.name, flight):
+            room = await asyncio.to_thread(self._room, plan)
+            await self._fetch(plan, flight, room)
+        flight.report(PullProgress(status="success"))
+
+    async def _is_sound(self, name: ModelName, flight: Flight) -> bool:
+        """Say whether a model is installed and undamaged."""
+        try:
+            model = await asyncio.to_thread(self._store.find, name)
+            if model is None:
+                return False
+            flight.report(PullProgress(status="verifying sha256 digest"))
+            await asyncio.to_thread(self._store.verify, model)
+        except StoreError as error:
+            logger.warning("fetching {} again: {}", name.display, error)
+            return False
+        return True
+
+    async def _fetch(self, plan: _Plan, flight: Flight, room: int) -> None:
+        stack = ExitStack()
+        try:
+            staging = await _uninterrupted(stack.enter_context, self._store.staging())
+            manifest = await self._converted(_job(plan, staging, room), flight)
+            flight.report(PullProgress(status="writing manifest"))
+            await _uninterrupted(self._store.commit, staging / ENTRY_FOLDER, manifest, [plan.name])
+        finally:
+            await _uninterrupted(stack.close)
+
+    async def _converted(self, job: FetchJob, flight: Flight) -> Manifest:
+        async with FetchProcess.start(job) as process, aclosing(process.reports()) as reports:
+            async for report in reports:
+                if report.manifest is not None:
+                    return report.manifest
+                flight.report(_progress(report, job.artifact))
+        raise PullError("the fetching process was done without a manifest")
+
+    def _room(self, plan: _Plan) -> int:
+        """Bytes that may be written; refuses what cannot fit."""
+        free = self._store.free_bytes()
+        if self._max_store_bytes is not None:
+            used = {model.digest: model.size for model in self._store.entries()}
+            free = min(free, self._max_store_bytes - sum(used.values()))
+        size = plan.artifact.size_bytes
+        converted = plan.alias.params * _FLOAT32_BYTES if plan.alias else size
+        needed = 2 * size + converted
+        if needed > free:
+            raise PullError(
+                f"pulling {plan.name.display!r} needs about {needed / _GIGABYTE:.2f} GB of disk, "
+                f"{max(free, 0) / _GIGABYTE:.2f} GB are free",
+                hint="remove models with: homeport rm NAME, or choose another folder with HOMEPORT_HOME",
+            )
+        return free
+
+
+def _job(plan: _Plan, staging: Path, room: int) -> FetchJob:
+    config = plan.source.config
+    return FetchJob(
+        artifact=plan.artifact,
+        factory=plan.source.factory,
+        config_class=None if config is None else f"{type(config).__module__}:{type(config).__qualname__}",
+        config={} if config is None else unstructure_record(config),
+        folder=str(staging),
+        license=(plan.alias.license if plan.alias else "") or plan.artifact.license,
+        room_bytes=room,
+    )
+
+
+def _progress(report: FetchReport, artifact: Artifact) -> PullProgress:
+    total = report.total or None
+    if report.stage is Stage.CONVERTING:
+        return PullProgress(status="converting model", total=total, completed=report.completed)
+    if report.stage is Stage.VERIFYING:
+        return PullProgress(status="verifying sha256 digest")
+    digest = report.item
+    if not _DIGEST.fullmatch(digest):
+        digest = f"sha256:{hashlib.sha256(f'{artifact.locator} {report.item}'.encode()).hexdigest()}"
+    short = digest.removeprefix("sha256:")[:_SHORT_DIGEST_DIGITS]
+    return PullProgress(status=f"pulling {short}", digest=digest, total=total, completed=report.completed)
+
+
+async def _uninterrupted(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function in a thread, and wait for its end even when cancelled: it works on files."""
+    work = asyncio.ensure_future(asyncio.to_thread(partial(function, *args, **kwargs)))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise

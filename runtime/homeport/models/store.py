@@ -1,0 +1,321 @@
+"""The model store: names that point to entries, entries that hold converted models.
+
+Layout below the root::
+
+    names/<host>/<namespace>/<model>/<tag>.json     which entry a name means
+    entries/<digest>/manifest.json, config.json, *.safetensors, tokenizer.json ...
+    incoming/<job>/                                 a pull at work; its lock file stands beside it
+
+Nothing appears under its final name before it is whole and on disk. Methods block on files: an event
+loop calls them through a thread.
+"""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import attrs
+from loguru import logger
+
+from homeport.domain.errors import InvalidRequestError, ModelNotFoundError, StoreError
+from homeport.domain.models import ModelInfo
+from homeport.models.durable import read_record, remove, sha256_of, sync, write_record
+from homeport.models.entry import check_entry, place_entry
+from homeport.models.incoming import Incoming
+from homeport.models.manifest import MANIFEST_FILE, Manifest
+from homeport.models.names import ModelName
+from homeport.models.records import decode_record, encode_record
+
+_MAX_FILE_NAME_BYTES = 255
+_RECORD_SUFFIX = ".json"
+_LOCK_FILE = ".lock"
+
+
+@attrs.frozen(kw_only=True)
+class StoredModel:
+    """A model of the store under one of its names.
+
+    Attributes:
+        name: The name it was asked for by.
+        manifest: What is known of it.
+        digest: Name of its entry, 64 hexadecimal digits.
+        folder: Where its files are, in Hugging Face layout.
+        modified_at: When the name was given, in UTC.
+        size: Bytes of its files.
+    """
+
+    name: ModelName
+    manifest: Manifest
+    digest: str
+    folder: Path
+    modified_at: datetime
+    size: int
+
+    def info(self, backend: str) -> ModelInfo:
+        """Describe it as offered by a backend."""
+        manifest = self.manifest
+        return ModelInfo(
+            name=self.name.display,
+            digest=self.digest,
+            backend=backend,
+            size_bytes=self.size,
+            modified_at=self.modified_at,
+            capabilities=manifest.capabilities,
+            family=manifest.family,
+            parameter_count=manifest.parameter_count,
+            quantization=manifest.quantization,
+            context_length=manifest.context_length,
+            embedding_length=manifest.embedding_length,
+            license=manifest.license,
+            template=manifest.template,
+            parameters=manifest.parameters,
+            facts=manifest.facts,
+        )
+
+
+@attrs.frozen
+class StoreProblem:
+    """A name whose entry cannot be used, and why."""
+
+    name: ModelName
+    error: StoreError
+
+
+@attrs.frozen
+class Survey:
+    """All names of a store: those that can be used, newest first, and those that cannot."""
+
+    models: tuple[StoredModel, ...]
+    problems: tuple[StoreProblem, ...]
+
+
+@attrs.frozen(kw_only=True)
+class _NameRecord:
+    name: str
+    digest: str = attrs.field(validator=attrs.validators.matches_re(r"[0-9a-f]{64}"))
+    modified_at: datetime
+
+
+class ModelStore:
+    """Models on disk below ``root``, which need not exist yet."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._names = root / "names"
+        self._entries = root / "entries"
+        self._incoming = Incoming(root / "incoming")
+
+    @property
+    def root(self) -> Path:
+        """The folder that holds everything."""
+        return self._root
+
+    def find(self, name: ModelName) -> StoredModel | None:
+        """Look a name up; None where the store does not have it.
+
+        Raises:
+            StoreError: It has the name, but the entry is damaged.
+        """
+        path = self._name_path(name)
+        return None if path is None else self._read(path, name)
+
+    def survey(self) -> Survey:
+        """Read all names, good and bad."""
+        models: list[StoredModel] = []
+        problems: list[StoreProblem] = []
+        for path, name in self._name_files():
+            try:
+                model = self._read(path, name)
+            except StoreError as error:
+                problems.append(StoreProblem(name, error))
+            else:
+                models.extend([] if model is None else [model])
+        models.sort(key=lambda model: (-model.modified_at.timestamp(), model.name.display))
+        return Survey(tuple(models), tuple(problems))
+
+    def entries(self) -> Sequence[StoredModel]:
+        """List the models that can be used, newest first."""
+        return self.survey().models
+
+    def verify(self, model: StoredModel) -> None:
+        """Hash every file of a model and compare with its manifest.
+
+        Raises:
+            StoreError: A file differs; names the model, the file and the command that mends it.
+        """
+        for file in model.manifest.files:
+            try:
+                found = sha256_of(model.folder / file.path)
+            except OSError as error:
+                raise _damaged(model.name, f"{file.path}: {error.strerror}") from error
+            if found != file.sha256:
+                raise _damaged(model.name, f"sha256 of {file.path} is {found}, expected {file.sha256}")
+
+    def free_bytes(self) -> int:
+        """Bytes that the disk of the store has left for us."""
+        folder = self._root
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
+
+    @contextmanager
+    def staging(self) -> Iterator[Path]:
+        """Lend an empty folder on the store's own disk; whatever is left in it goes on exit.
+
+        Folders that a killed process left behind are removed on the way in.
+
+        Raises:
+            StoreError: The store cannot be written.
+        """
+        with self._locked():
+            self._incoming.sweep()
+            job = self._incoming.open_job()
+        try:
+            yield job.folder
+        finally:
+            job.close()
+
+    def commit(self, staged: Path, manifest: Manifest, names: Sequence[ModelName]) -> StoredModel:
+        """Turn a staged folder into an entry and let names point to it.
+
+        An entry of the same digest is overwritten file by file, which mends a damaged one.
+
+        Args:
+            staged: A folder below one lent by ``staging`` with exactly the files of the manifest.
+            manifest: Describes it.
+            names: At least one; each is taken over from the entry it meant before.
+
+        Raises:
+            StoreError: The folder and the manifest differ, or the disk refuses.
+        """
+        paths = [self._name_path(name) for name in names]
+        if None in paths:
+            raise StoreError(
+                f"a model name is longer than a file name may be: {names[paths.index(None)].full!r}"
+            )
+        folder = self._entries / manifest.digest
+        now = datetime.now(UTC)
+        with self._locked():
+            check_entry(staged, manifest)
+            write_record(staged / MANIFEST_FILE, manifest.encode())
+            place_entry(staged, folder, manifest)
+            for name, path in zip(names, filter(None, paths), strict=True):
+                record = _NameRecord(name=name.full, digest=manifest.digest, modified_at=now)
+                write_record(path, encode_record(record))
+            self._drop_unnamed()
+        return StoredModel(
+            name=names[0],
+            manifest=manifest,
+            digest=manifest.digest,
+            folder=folder,
+            modified_at=now,
+            size=manifest.size,
+        )
+
+    def delete(self, name: ModelName) -> None:
+        """Forget a name, damaged or not; weights go with their last name.
+
+        Raises:
+            ModelNotFoundError: The store does not have the name.
+            StoreError: The disk refuses.
+        """
+        path = self._name_path(name)
+        if path is None or not os.path.lexists(path):
+            raise ModelNotFoundError(name.display)
+        with self._locked():
+            path.unlink(missing_ok=True)
+            sync(path.parent)
+            for folder in path.relative_to(self._names).parents[:-1]:
+                with suppress(OSError):
+                    (self._names / folder).rmdir()
+            self._drop_unnamed()
+
+    def _name_path(self, name: ModelName) -> Path | None:
+        """Where the record of a name is; None where no disk can hold it."""
+        parts = (name.host, name.namespace, name.model, f"{name.tag}{_RECORD_SUFFIX}")
+        if max(len(part) for part in parts) > _MAX_FILE_NAME_BYTES:
+            return None
+        return self._names.joinpath(*(part.lower() for part in parts))
+
+    def _name_files(self) -> Iterator[tuple[Path, ModelName]]:
+        for path in sorted(self._names.glob(f"*/*/*/*{_RECORD_SUFFIX}")):
+            host, namespace, model, tag = path.relative_to(self._names).parts
+            with suppress(InvalidRequestError):
+                yield (
+                    path,
+                    ModelName(
+                        host=host, namespace=namespace, model=model, tag=tag.removesuffix(_RECORD_SUFFIX)
+                    ),
+                )
+
+    def _read(self, path: Path, name: ModelName) -> StoredModel | None:
+        try:
+            record_data = read_record(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, StoreError) as error:
+            raise _damaged(name, str(error)) from error
+        try:
+            self._refuse_links(path)
+            record = decode_record(_NameRecord, record_data)
+            folder = self._entries / record.digest
+            self._refuse_links(folder)
+            manifest = Manifest.decode(read_record(folder / MANIFEST_FILE))
+            check_entry(folder, manifest)
+            given_name = ModelName.parse(record.name)
+        except OSError as error:
+            raise _damaged(name, f"{error.filename}: {error.strerror}") from error
+        except (StoreError, InvalidRequestError) as error:
+            raise _damaged(name, error.message) from error
+        if given_name != name or manifest.digest != record.digest:
+            raise _damaged(name, f"its record says {given_name.display}, its manifest {manifest.digest}")
+        return StoredModel(
+            name=given_name,
+            manifest=manifest,
+            digest=record.digest,
+            folder=folder,
+            modified_at=record.modified_at,
+            size=manifest.size,
+        )
+
+    def _refuse_links(self, path: Path) -> None:
+        if path.resolve() != self._root.resolve() / path.relative_to(self._root):
+            raise StoreError(f"{path} is, or lies behind, a symbolic link")
+
+    def _drop_unnamed(self) -> None:
+        """Remove entries that no name means; none while a record cannot be read, as it may mean any."""
+        named: set[str] = set()
+        for path, name in self._name_files():
+            try:
+                named.add(decode_record(_NameRecord, read_record(path)).digest)
+            except (OSError, StoreError) as error:
+                logger.warning("kept unnamed entries, the record of {} is damaged: {}", name.display, error)
+                return
+        for folder in self._entries.glob("*"):
+            if folder.name not in named:
+                remove(folder)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the store against other processes and threads, and name it in errors of the disk."""
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            with (self._root / _LOCK_FILE).open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise StoreError(
+                f"cannot write to the model store {self._root}: {error.strerror}",
+                hint="make room or choose another folder with HOMEPORT_HOME",
+            ) from error
+
+
+def _damaged(name: ModelName, cause: str) -> StoreError:
+    return StoreError(
+        f"model {name.display!r} is damaged in the store: {cause}",
+        hint=f"fetch it again with: homeport pull {name.display} --force",
+    )

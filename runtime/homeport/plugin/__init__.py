@@ -1,0 +1,1 @@
+"""The contract for plugin authors: hooks declare, objects do."""

@@ -1,0 +1,189 @@
+"""The loader: imports plugins one by one, calls every hook once, and keeps what they declare.
+
+Not ``pluggy``'s own entry-point loader, because blocking must come before the import, one broken plugin
+must not stop the others, and every message must name the distribution at fault.
+"""
+
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pluggy
+from loguru import logger
+
+from homeport.config.settings import Settings
+from homeport.domain.errors import PluginError
+from homeport.plugin.discovery import FoundPlugin, block_reason, find_plugins
+from homeport.plugin.imports import unmet
+from homeport.plugin.records import (
+    BackendSpec,
+    CommandSpec,
+    GuardSpec,
+    ModelSourceSpec,
+    MonitorSpec,
+    Record,
+    RouterSpec,
+    ValidatorSpec,
+)
+from homeport.plugin.registry import PluginRegistry, PluginState, PluginStatus, Registered
+from homeport.plugin.spec import PLUGIN_API, PROJECT, HomeportSpec
+
+RECORD_KINDS: Mapping[str, type[Record]] = {
+    "backends": BackendSpec,
+    "model_sources": ModelSourceSpec,
+    "routers": RouterSpec,
+    "guards": GuardSpec,
+    "validators": ValidatorSpec,
+    "monitors": MonitorSpec,
+    "commands": CommandSpec,
+}
+"""Each kind of record; ``homeport_<kind>`` is its hook."""
+
+Records = dict[str, dict[str, Registered[Any]]]
+
+
+def load_plugins(settings: Settings, given: Mapping[str, object] | None = None) -> PluginRegistry:
+    """Load every plugin that is not blocked and collect its records.
+
+    Args:
+        settings: Handed to hooks; ``settings.plugins`` says which plugins may run.
+        given: Plugin objects by name, besides the installed ones.
+
+    Raises:
+        PluginError: Two plugins offer one name; or, in strict mode, any plugin failed.
+    """
+    return _Loader(settings).load(find_plugins(given or {}))
+
+
+class _Loader:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._manager = pluggy.PluginManager(PROJECT)
+        self._manager.add_hookspecs(HomeportSpec)
+        self._records: Records = {kind: {} for kind in RECORD_KINDS}
+
+    def load(self, found: Iterable[FoundPlugin]) -> PluginRegistry:
+        statuses = tuple(self._load_one(plugin) for plugin in found)
+        return PluginRegistry(plugins=statuses, **self._records)
+
+    def _load_one(self, found: FoundPlugin) -> PluginStatus:
+        reason = block_reason(found.name, self._settings.plugins)
+        if reason:
+            return _status(found, PluginState.BLOCKED, cause=reason)
+        try:
+            records = self._declare(found)
+        except Exception as error:
+            if self._settings.plugins.strict:
+                raise _failure(found, error) from error
+            logger.error(
+                "plugin {} ({}) failed and is left out: {}", found.name, found.origin, describe(error)
+            )
+            return _status(found, PluginState.FAILED, cause=describe(error))
+        self._keep(records)
+        return _status(found, PluginState.ACTIVE, records=records)
+
+    def _declare(self, found: FoundPlugin) -> Records:
+        """Import, check and register one plugin; a failure leaves nothing registered."""
+        plugin = found.load()
+        _check_api(plugin)
+        _check_implementations(plugin)
+        try:
+            self._manager.register(plugin, name=found.name)
+            self._manager.check_pending()
+            return {kind: self._collect(kind, plugin, found) for kind in RECORD_KINDS}
+        except BaseException:
+            if self._manager.is_registered(plugin):
+                self._manager.unregister(plugin)
+            raise
+
+    def _collect(self, kind: str, plugin: object, found: FoundPlugin) -> dict[str, Registered[Any]]:
+        others = [other for other in self._manager.get_plugins() if other is not plugin]
+        hook = self._manager.subset_hook_caller(f"homeport_{kind}", remove_plugins=others)
+        collected: dict[str, Registered[Any]] = {}
+        for records in hook(settings=self._settings):
+            for record in records:
+                if not isinstance(record, RECORD_KINDS[kind]):
+                    message = f"homeport_{kind} returned {record!r}, not a {RECORD_KINDS[kind].__name__}"
+                    raise PluginError(message)
+                if record.name in collected:
+                    message = f"homeport_{kind} returned the name {record.name!r} twice"
+                    raise PluginError(message)
+                collected[record.name] = Registered(record, found.name, found.origin, unmet(record.requires))
+        return collected
+
+    def _keep(self, records: Records) -> None:
+        for kind, fresh in records.items():
+            for name, registered in fresh.items():
+                other = self._records[kind].get(name)
+                if other is not None:
+                    raise _conflict(kind, name, other, registered)
+                self._records[kind][name] = registered
+
+
+def describe(error: BaseException) -> str:
+    """Name an error's class and say what it says."""
+    return str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+
+
+def _status(
+    found: FoundPlugin, state: PluginState, *, cause: str = "", records: Records | None = None
+) -> PluginStatus:
+    registered = [
+        (f"{kind}:{name}", entry)
+        for kind, of_kind in (records or {}).items()
+        for name, entry in of_kind.items()
+    ]
+    return PluginStatus(
+        name=found.name,
+        distribution=found.distribution,
+        version=found.version,
+        state=state,
+        cause=cause,
+        provides=tuple(label for label, _ in registered),
+        missing=tuple(
+            f"{label} needs {', '.join(entry.missing)}: {entry.remedy}"
+            for label, entry in registered
+            if entry.missing
+        ),
+    )
+
+
+def _failure(found: FoundPlugin, error: Exception) -> PluginError:
+    message = f"plugin {found.name!r} of {found.origin} failed: {describe(error)}"
+    return PluginError(message, hint=f"Leave it out with: homeport -p no:{found.name} ...")
+
+
+def _conflict(kind: str, name: str, first: Registered[Any], second: Registered[Any]) -> PluginError:
+    message = (
+        f"two plugins offer {name!r} in homeport_{kind}: {first.plugin!r} of {first.distribution} "
+        f"and {second.plugin!r} of {second.distribution}"
+    )
+    hint = f"Block one of them: homeport -p no:{first.plugin} ... or homeport -p no:{second.plugin} ..."
+    return PluginError(message, hint=hint)
+
+
+def _check_api(plugin: object) -> None:
+    needed = getattr(plugin, "REQUIRES_PLUGIN_API", PLUGIN_API)
+    if not isinstance(needed, int) or needed > PLUGIN_API:
+        message = f"it needs plugin API {needed!r}; this homeport has {PLUGIN_API}"
+        raise PluginError(message, hint="Upgrade with: pip install --upgrade homeport")
+
+
+def _check_implementations(plugin: object) -> None:
+    """Refuse what pluggy would accept and homeport cannot serve."""
+    for name in dir(plugin):
+        function = getattr(plugin, name, None)
+        if not callable(function) or getattr(function, f"{PROJECT}_impl", None) is None:
+            continue
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            message = (
+                f"hook {name!r} is async; hooks run once at start-up: return records, and await in the object"
+            )
+            raise PluginError(message)
+        for parameter in inspect.signature(function).parameters.values():
+            if parameter.default is not parameter.empty:
+                message = (
+                    f"hook {name!r} gives argument {parameter.name!r} the default {parameter.default!r}; "
+                    "name the arguments you want without defaults"
+                )
+                raise PluginError(message)

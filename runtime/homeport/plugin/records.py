@@ -1,0 +1,81 @@
+"""The frozen records that hooks return."""
+
+from enum import StrEnum
+
+import attrs
+
+_IMPORT_STRING = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
+_RECORD_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
+
+
+@attrs.frozen(kw_only=True)
+class Record:
+    """What every record says.
+
+    Attributes:
+        name: Unique among records of its kind: lower case, digits and single dashes. Also the key of its
+            settings, ``[plugins.NAME]``.
+        factory: Where the implementation lives, ``package.module:Name``; imported on first use. It is
+            called with the structured ``config``, or with nothing where there is none.
+        config: Attrs class of its settings, each with a default.
+        requires: Requirements that must be installed, as in ``onnxruntime>=1.30``; checked without import.
+        extra: What to install when they are not: ``homeport[onnx]``.
+    """
+
+    name: str = attrs.field(validator=attrs.validators.matches_re(_RECORD_NAME))
+    factory: str = attrs.field(validator=attrs.validators.matches_re(_IMPORT_STRING))
+    config: type | None = None
+    requires: tuple[str, ...] = ()
+    extra: str | None = None
+
+
+class BackendKind(StrEnum):
+    """Where a backend computes."""
+
+    LOCAL = "local"
+    """A ``TokenModel``, built in a worker process per model and driven by homeport's engine."""
+    REMOTE = "remote"
+    """A ``Backend``, living in the host's event loop and streaming text from elsewhere."""
+
+
+@attrs.frozen(kw_only=True)
+class BackendSpec(Record):
+    """A way to run models."""
+
+    kind: BackendKind
+
+
+@attrs.frozen(kw_only=True)
+class ModelSourceSpec(Record):
+    """A place that models are pulled from; its factory builds a ``ModelSource``."""
+
+
+@attrs.frozen(kw_only=True)
+class RouterSpec(Record):
+    """A way to rank candidates; its factory builds a ``Router``."""
+
+
+@attrs.frozen(kw_only=True)
+class GuardSpec(Record):
+    """A condition on attempts; its factory builds a ``Guard``."""
+
+
+@attrs.frozen(kw_only=True)
+class ValidatorSpec(Record):
+    """A check of whole answers; its factory builds a ``Validator``."""
+
+
+@attrs.frozen(kw_only=True)
+class MonitorSpec(Record):
+    """A listener to events; its factory builds a ``Monitor``."""
+
+
+@attrs.frozen(kw_only=True)
+class CommandSpec(Record):
+    """A verb of the command line; its factory is a ``click.Command``.
+
+    Attributes:
+        summary: One line for ``homeport --help``, so that listing verbs imports none of them.
+    """
+
+    summary: str

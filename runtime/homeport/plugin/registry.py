@@ -1,0 +1,129 @@
+"""What the loader found: plugins with their status, records with their origin."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+import attrs
+
+from homeport.domain.errors import ConfigError, PluginError
+from homeport.plugin.records import (
+    BackendSpec,
+    CommandSpec,
+    GuardSpec,
+    ModelSourceSpec,
+    MonitorSpec,
+    Record,
+    RouterSpec,
+    ValidatorSpec,
+)
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+class PluginState(StrEnum):
+    """How loading a plugin ended."""
+
+    ACTIVE = "active"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+
+
+@attrs.frozen(kw_only=True)
+class PluginStatus:
+    """One installed plugin.
+
+    Attributes:
+        name: Its entry point.
+        distribution: Where it comes from.
+        version: Of that distribution.
+        state: Whether it runs.
+        cause: Why it does not; empty when it does.
+        provides: Its records, as ``backends:NAME``.
+        missing: Requirements of its records that are not installed, each with the way to get it.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    state: PluginState
+    cause: str = ""
+    provides: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Registered(Generic[RecordT]):
+    """A record, who brought it, and what it lacks.
+
+    Attributes:
+        record: As the hook returned it.
+        plugin: Entry-point name of the plugin.
+        distribution: Its distribution and version, for messages.
+        missing: Unmet requirements; a record with any is listed but not used.
+    """
+
+    record: RecordT
+    plugin: str
+    distribution: str
+    missing: tuple[str, ...] = ()
+
+    @property
+    def remedy(self) -> str:
+        """What to run so that nothing is missing."""
+        extra = self.record.extra
+        return f"pip install 'homeport[{extra}]'" if extra else f"pip install {' '.join(self.missing)}"
+
+
+@attrs.frozen(kw_only=True)
+class PluginRegistry:
+    """All plugins and all records, by kind and name."""
+
+    plugins: tuple[PluginStatus, ...] = ()
+    backends: Mapping[str, Registered[BackendSpec]] = attrs.field(factory=dict)
+    model_sources: Mapping[str, Registered[ModelSourceSpec]] = attrs.field(factory=dict)
+    routers: Mapping[str, Registered[RouterSpec]] = attrs.field(factory=dict)
+    guards: Mapping[str, Registered[GuardSpec]] = attrs.field(factory=dict)
+    validators: Mapping[str, Registered[ValidatorSpec]] = attrs.field(factory=dict)
+    monitors: Mapping[str, Registered[MonitorSpec]] = attrs.field(factory=dict)
+    commands: Mapping[str, Registered[CommandSpec]] = attrs.field(factory=dict)
+
+    def config_classes(self) -> dict[str, type]:
+        """Map record names to the attrs classes of their settings."""
+        kinds = (
+            self.backends,
+            self.model_sources,
+            self.routers,
+            self.guards,
+            self.validators,
+            self.monitors,
+            self.commands,
+        )
+        return {
+            name: registered.record.config
+            for kind in kinds
+            for name, registered in kind.items()
+            if registered.record.config is not None
+        }
+
+
+def chosen(
+    kind: str, names: tuple[str, ...], known: Mapping[str, Registered[RecordT]]
+) -> tuple[Registered[RecordT], ...]:
+    """Pick records by the names that a setting lists, in its order.
+
+    Raises:
+        ConfigError: A name that no plugin offers.
+        PluginError: A record whose requirements are not met.
+    """
+    picked = []
+    for name in names:
+        if name not in known:
+            allowed = ", ".join(sorted(known)) or "none is installed"
+            message = f"$.gateway.{kind}: no plugin offers {name!r}; known: {allowed}"
+            raise ConfigError(message)
+        if known[name].missing:
+            message = f"{kind} {name!r} needs {', '.join(known[name].missing)}"
+            raise PluginError(message, hint=f"Run: {known[name].remedy}")
+        picked.append(known[name])
+    return tuple(picked)

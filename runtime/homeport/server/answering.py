@@ -1,0 +1,74 @@
+"""From requests to a response: runs generations and spells them in a dialect, streamed or whole."""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+from aiohttp import ClientConnectionResetError, web
+
+from homeport.domain.generation import GenerationRequest
+from homeport.server.dialects import json_response
+from homeport.server.generations import Generations, Outcome, Step, running
+from homeport.server.state import PING_SECONDS, RUNTIME
+from homeport.server.streaming import Framing, FrameStream
+
+
+class Encoder(Protocol):
+    """Spells generations in one dialect."""
+
+    def encode(self, step: Step) -> Iterable[msgspec.Struct]:
+        """Spell one event of a stream."""
+        ...
+
+    def finish(self) -> Iterable[msgspec.Struct]:
+        """Spell what follows the last event of a stream."""
+        ...
+
+    def whole(self, outcomes: Sequence[Outcome]) -> msgspec.Struct:
+        """Spell the answer that is not streamed."""
+        ...
+
+
+async def answer(
+    request: web.Request,
+    generations: Sequence[GenerationRequest],
+    encoder: Encoder,
+    *,
+    framing: Framing | None,
+) -> web.StreamResponse:
+    """Run generations at once and answer with what they give.
+
+    Args:
+        request: Being answered.
+        generations: What to run.
+        encoder: Of the dialect.
+        framing: Of the stream; None answers as a whole.
+
+    Raises:
+        HomeportError: What failed before the first byte.
+    """
+    async with running(request.app[RUNTIME].gateway, generations) as events:
+        if framing is not None:
+            return await _stream(request, events, encoder, framing)
+        outcomes = await events.outcomes()
+    return json_response(encoder.whole(outcomes), headers=events.headers)
+
+
+async def _stream(
+    request: web.Request, events: Generations, encoder: Encoder, framing: Framing
+) -> web.StreamResponse:
+    """Stream events; the first frame waits for the first text, the first error, or a ping."""
+    frames = FrameStream(request, framing)
+    events.idle_seconds = request.app[PING_SECONDS] if framing.ping else None
+    try:
+        async for step in events:
+            if step is None:
+                await frames.ping(events.headers)
+            else:
+                await frames.send(encoder.encode(step), events.headers)
+        await frames.send(encoder.finish(), events.headers)
+    except ClientConnectionResetError:
+        raise
+    except Exception as error:  # noqa: BLE001 - told within the stream, or raised again
+        return await frames.fail(error)
+    return await frames.close()

@@ -1,0 +1,53 @@
+"""The outermost middleware: names the request, and turns every error into its dialect's answer."""
+
+import asyncio
+import time
+
+from aiohttp import ClientConnectionResetError, web
+from aiohttp.typedefs import Handler
+from loguru import logger
+
+from homeport.server.dialects import dialect_of
+from homeport.server.failure import Failure, failure_of
+from homeport.server.request_ids import request_id_of
+from homeport.server.state import ARRIVED_AT, REQUEST_ID, nanoseconds_since
+
+_NANOSECONDS_PER_MILLISECOND = 1_000_000
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer errors in the dialect of the path; log their cause under the request id."""
+    request[ARRIVED_AT] = time.monotonic()
+    request[REQUEST_ID] = request_id_of(request)
+    try:
+        response = await handler(request)
+    except (asyncio.CancelledError, ClientConnectionResetError):
+        _log_access(request, 499)
+        raise
+    except Exception as error:  # noqa: BLE001 - the last resort: logged with its cause, answered opaquely
+        failure = failure_of(error)
+        log_failure(request, failure, error)
+        response = dialect_of(request.path).response(failure)
+    _log_access(request, response.status)
+    return response
+
+
+def log_failure(request: web.Request, failure: Failure, error: Exception) -> None:
+    """Write down the cause of a failure under the request id."""
+    if failure.is_ours:
+        logger.opt(exception=error).error("request {} failed: {}", request[REQUEST_ID], failure.text)
+    else:
+        logger.debug("request {} refused with {}: {}", request[REQUEST_ID], failure.status, failure.text)
+
+
+def _log_access(request: web.Request, status: int) -> None:
+    # The raw path: a decoded one could forge lines.
+    logger.debug(
+        "{} {} {} in {} ms ({})",
+        request.method,
+        request.rel_url.raw_path,
+        status,
+        nanoseconds_since(request[ARRIVED_AT]) // _NANOSECONDS_PER_MILLISECOND,
+        request[REQUEST_ID],
+    )

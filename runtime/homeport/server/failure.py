@@ -1,0 +1,108 @@
+"""Errors as clients see them: a status and a text that names no path, host or cause."""
+
+import http
+
+import attrs
+from aiohttp import hdrs, web
+
+from homeport.domain.errors import (
+    BackendError,
+    ContextOverflowError,
+    GenerationError,
+    HomeportError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    OverloadedError,
+)
+
+CONTEXT_OVERFLOW = (
+    "the prompt is longer than the context length currently available to the model; shorten the prompt, "
+    "adjust the context length in settings, or use a model with a longer context length"
+)
+NO_SUCH_PATH = "404 page not found"
+NO_SUCH_METHOD = "405 method not allowed"
+INTERNAL = "internal server error"
+
+_PASSING = (OverloadedError, BackendError, GenerationError)
+"""Failures of the server that another try may not meet."""
+_LEAST_RETRY_SECONDS = 1
+_MOST_RETRY_SECONDS = 120
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """What a client is told.
+
+    Attributes:
+        status: Of HTTP.
+        text: The message.
+        code: Stable name of the error.
+        field: Request field at fault.
+        suggestions: Known model names that resemble an unknown one.
+        hint: How to mend it.
+        headers: Further headers of the response.
+        is_bare: True for unknown paths and verbs, whose text stands alone outside of ``/v1``.
+    """
+
+    status: int
+    text: str
+    code: str = HomeportError.code
+    field: str | None = None
+    suggestions: tuple[str, ...] = ()
+    hint: str | None = None
+    headers: dict[str, str] = attrs.field(factory=dict)
+    is_bare: bool = False
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the server is at fault."""
+        return self.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def failure_of(error: Exception) -> Failure:
+    """Find the words for an error; the unforeseen becomes an opaque 500."""
+    if isinstance(error, HomeportError):
+        return Failure(
+            status=error.status,
+            text=_text(error),
+            code=error.code,
+            field=_field(error),
+            suggestions=error.suggestions if isinstance(error, ModelNotFoundError) else (),
+            hint=error.hint if error.public_text is None else None,
+            headers=_headers(error),
+        )
+    if isinstance(error, web.HTTPException):
+        return _of_http(error)
+    return Failure(status=500, text=INTERNAL, headers={"x-should-retry": "false"})
+
+
+def _text(error: HomeportError) -> str:
+    if isinstance(error, ContextOverflowError):
+        return CONTEXT_OVERFLOW
+    return error.message if error.public_text is None else error.public_text
+
+
+def _field(error: HomeportError) -> str | None:
+    if isinstance(error, ModelNotFoundError):
+        return "model"
+    return error.field if isinstance(error, InvalidRequestError) else None
+
+
+def _headers(error: HomeportError) -> dict[str, str]:
+    if isinstance(error, OverloadedError):
+        seconds = min(max(error.retry_after_seconds, _LEAST_RETRY_SECONDS), _MOST_RETRY_SECONDS)
+        return {hdrs.RETRY_AFTER: str(seconds)}
+    if error.status == http.HTTPStatus.UNAUTHORIZED:
+        return {hdrs.WWW_AUTHENTICATE: "Bearer"}
+    if error.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, _PASSING):
+        return {"x-should-retry": "false"}
+    return {}
+
+
+def _of_http(error: web.HTTPException) -> Failure:
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allow = {hdrs.ALLOW: error.headers[hdrs.ALLOW]}
+        return Failure(status=405, text=NO_SUCH_METHOD, code="method_not_allowed", headers=allow, is_bare=True)
+    if isinstance(error, web.HTTPNotFound):
+        return Failure(status=404, text=NO_SUCH_PATH, code="not_found", is_bare=True)
+    return Failure(status=error.status, text=error.reason.lower(), code="http")

@@ -1,0 +1,244 @@
+"""Ollama's requests and answers (https://github.com/ollama/ollama/blob/main/docs/api.md)."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class InferenceRequest(msgspec.Struct, kw_only=True):
+    """What generate and chat have in common."""
+
+    model: str | None = None
+    stream: bool | None = None
+    format: Any = None
+    keep_alive: Any = None
+    options: dict[str, Any] | None = None
+    think: Any = None
+    truncate: bool | None = None
+    shift: bool | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+
+
+class GenerateRequest(InferenceRequest, kw_only=True):
+    """``POST /api/generate``."""
+
+    prompt: str | None = None
+    suffix: str | None = None
+    system: str | None = None
+    template: str | None = None
+    context: list[int] | None = None
+    raw: bool | None = None
+    images: list[Any] | None = None
+
+
+class Message(msgspec.Struct, kw_only=True):
+    """A turn of a conversation as a client sends it."""
+
+    role: str | None = None
+    content: str | None = None
+    images: list[Any] | None = None
+    tool_calls: list[Any] | None = None
+
+
+class ChatRequest(InferenceRequest, kw_only=True):
+    """``POST /api/chat``."""
+
+    messages: list[Message] | None = None
+    tools: list[Any] | None = None
+
+
+class EmbedRequest(msgspec.Struct, kw_only=True):
+    """``POST /api/embed``."""
+
+    model: str | None = None
+    input: Any = None
+    truncate: bool | None = None
+    dimensions: int | None = None
+    keep_alive: Any = None
+    options: dict[str, Any] | None = None
+
+
+class EmbeddingsRequest(msgspec.Struct, kw_only=True):
+    """``POST /api/embeddings``, the older one."""
+
+    model: str | None = None
+    prompt: str | None = None
+    keep_alive: Any = None
+    options: dict[str, Any] | None = None
+
+
+class NamedRequest(msgspec.Struct, kw_only=True):
+    """A request about one model; ``name`` is the older spelling of ``model``."""
+
+    model: str | None = None
+    name: str | None = None
+
+
+class ShowRequest(NamedRequest, kw_only=True):
+    """``POST /api/show``."""
+
+    verbose: bool | None = None
+    system: str | None = None
+    template: str | None = None
+    options: dict[str, Any] | None = None
+
+
+class PullRequest(NamedRequest, kw_only=True):
+    """``POST /api/pull``."""
+
+    stream: bool | None = None
+
+
+class ErrorAnswer(msgspec.Struct, omit_defaults=True):
+    """The one shape of errors; ``suggestions`` and ``hint`` only where there are some."""
+
+    error: str
+    suggestions: tuple[str, ...] = ()
+    hint: str | None = None
+
+
+class VersionAnswer(msgspec.Struct):
+    """``GET /api/version``."""
+
+    version: str
+
+
+class Alternative(msgspec.Struct):
+    """A likely token and its log-probability; bytes are left out where the token is half a character."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | UnsetType = UNSET
+
+
+class Logprob(Alternative):
+    """A generated token, with the likeliest ones at its place, best first."""
+
+    top_logprobs: list[Alternative] | UnsetType = UNSET
+
+
+class Chunk(msgspec.Struct, kw_only=True):
+    """What the pieces of generate and chat have in common; durations in nanoseconds."""
+
+    model: str
+    created_at: str
+    done: bool = False
+    logprobs: list[Logprob] | UnsetType = UNSET
+    done_reason: str | UnsetType = UNSET
+    total_duration: int | UnsetType = UNSET
+    load_duration: int | UnsetType = UNSET
+    prompt_eval_count: int | UnsetType = UNSET
+    prompt_eval_cached_count: int | UnsetType = UNSET
+    prompt_eval_duration: int | UnsetType = UNSET
+    eval_count: int | UnsetType = UNSET
+    eval_duration: int | UnsetType = UNSET
+
+
+class GenerateChunk(Chunk, kw_only=True):
+    """A piece of the answer of generate."""
+
+    response: str
+    context: tuple[int, ...] | UnsetType = UNSET
+
+
+class AnswerMessage(msgspec.Struct, kw_only=True):
+    """What the model says."""
+
+    role: str = "assistant"
+    content: str
+
+
+class ChatChunk(Chunk, kw_only=True):
+    """A piece of the answer of chat."""
+
+    message: AnswerMessage
+
+
+class EmbedAnswer(msgspec.Struct, kw_only=True):
+    """The answer of embed."""
+
+    model: str
+    embeddings: tuple[tuple[float, ...], ...]
+    total_duration: int
+    load_duration: int
+    prompt_eval_count: int
+
+
+class EmbeddingsAnswer(msgspec.Struct):
+    """The answer of embeddings."""
+
+    embedding: tuple[float, ...]
+
+
+class ModelDetails(msgspec.Struct, kw_only=True):
+    """What kind of model it is."""
+
+    parent_model: str = ""
+    format: str
+    family: str
+    families: list[str]
+    parameter_size: str
+    quantization_level: str
+    context_length: int | UnsetType = UNSET
+    embedding_length: int | UnsetType = UNSET
+
+
+class ListedModel(msgspec.Struct, kw_only=True):
+    """A row of ``GET /api/tags``."""
+
+    name: str
+    model: str
+    modified_at: str
+    size: int
+    digest: str
+    details: ModelDetails
+    capabilities: list[str]
+
+
+class ListAnswer(msgspec.Struct):
+    """``GET /api/tags``."""
+
+    models: list[ListedModel]
+
+
+class RunningModel(msgspec.Struct, kw_only=True):
+    """A row of ``GET /api/ps``."""
+
+    name: str
+    model: str
+    size: int
+    digest: str
+    details: ModelDetails
+    expires_at: str
+    size_vram: int
+    context_length: int
+
+
+class ProcessAnswer(msgspec.Struct):
+    """``GET /api/ps``."""
+
+    models: list[RunningModel]
+
+
+class ShowAnswer(msgspec.Struct, kw_only=True):
+    """The answer of show."""
+
+    license: str | UnsetType = UNSET
+    modelfile: str
+    parameters: str | UnsetType = UNSET
+    template: str | UnsetType = UNSET
+    details: ModelDetails
+    model_info: dict[str, Any]
+    capabilities: list[str]
+    modified_at: str
+
+
+class ProgressLine(msgspec.Struct, omit_defaults=True):
+    """A line of the answer of pull; bytes."""
+
+    status: str
+    digest: str | None = None
+    total: int | None = None
+    completed: int | None = None

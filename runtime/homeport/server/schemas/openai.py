@@ -1,0 +1,294 @@
+"""OpenAI's requests and answers (https://platform.openai.com/docs/api-reference)."""
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class StreamOptions(msgspec.Struct):
+    """What a stream shall hold besides text."""
+
+    include_usage: bool | None = None
+
+
+class InferenceRequest(msgspec.Struct, kw_only=True):
+    """What chat completions and completions have in common."""
+
+    model: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: int | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, Any] | None = None
+    truncation: str | None = None
+    keep_alive: Any = None
+    num_ctx: int | None = None
+    top_k: int | None = None
+    min_p: float | None = None
+    repetition_penalty: float | None = None
+    repeat_penalty: float | None = None
+    ttl: Any = None
+    ignore_eos: Any = None
+    chat_template_kwargs: Any = None
+    structured_outputs: Any = None
+    guided_json: Any = None
+    guided_regex: Any = None
+
+
+class ContentPart(msgspec.Struct, kw_only=True):
+    """A part of a message."""
+
+    type: str | None = None
+    text: str | None = None
+    refusal: str | None = None
+    image_url: Any = None
+
+
+class Message(msgspec.Struct, kw_only=True):
+    """A turn of a conversation as a client sends it."""
+
+    role: str | None = None
+    content: str | list[ContentPart] | None = None
+    refusal: str | None = None
+    tool_calls: list[Any] | None = None
+    function_call: Any = None
+
+
+class ResponseFormat(msgspec.Struct):
+    """The form that an answer shall have."""
+
+    type: str | None = None
+
+
+class Reasoning(msgspec.Struct):
+    """How much a model shall think."""
+
+    effort: str | None = None
+
+
+class ChatRequest(InferenceRequest, kw_only=True):
+    """``POST /v1/chat/completions``."""
+
+    messages: list[Message] | None = None
+    max_completion_tokens: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    response_format: ResponseFormat | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    reasoning_effort: str | None = None
+    reasoning: Reasoning | None = None
+    modalities: list[str] | None = None
+    audio: Any = None
+    web_search_options: Any = None
+    functions: Any = None
+    function_call: Any = None
+
+
+class CompletionRequest(InferenceRequest, kw_only=True):
+    """``POST /v1/completions``."""
+
+    prompt: str | list[str | int | list[int]] | None = None
+    echo: bool | None = None
+    logprobs: int | None = None
+    suffix: str | None = None
+    best_of: int | None = None
+
+
+class EmbeddingRequest(msgspec.Struct, kw_only=True):
+    """``POST /v1/embeddings``."""
+
+    model: str | None = None
+    input: str | list[str | int | list[int]] | None = None
+    encoding_format: str | None = None
+    dimensions: int | None = None
+    keep_alive: Any = None
+
+
+class ErrorDetail(msgspec.Struct, kw_only=True):
+    """What went wrong; ``suggestions`` and ``hint`` only where there are some."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+    suggestions: tuple[str, ...] | UnsetType = UNSET
+    hint: str | UnsetType = UNSET
+
+
+class ErrorAnswer(msgspec.Struct):
+    """The one shape of errors."""
+
+    error: ErrorDetail
+
+
+class CachedTokens(msgspec.Struct):
+    """Prompt tokens that needed no computation."""
+
+    cached_tokens: int
+
+
+class ReasoningTokens(msgspec.Struct):
+    """Generated tokens that were thoughts."""
+
+    reasoning_tokens: int
+
+
+class Usage(msgspec.Struct, kw_only=True):
+    """Tokens read and written."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+    completion_tokens_details: ReasoningTokens
+
+
+class Alternative(msgspec.Struct):
+    """A likely token and its log-probability; no bytes where the token is half a character."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class Logprob(Alternative):
+    """A generated token, with the likeliest ones at its place, best first."""
+
+    top_logprobs: list[Alternative]
+
+
+class ChatLogprobs(msgspec.Struct):
+    """The log-probabilities of a piece of a chat answer."""
+
+    content: list[Logprob]
+    refusal: None = None
+
+
+class AnswerMessage(msgspec.Struct, kw_only=True):
+    """What the model says."""
+
+    role: str = "assistant"
+    content: str
+    refusal: None = None
+
+
+class ChatChoice(msgspec.Struct, kw_only=True):
+    """A whole chat answer."""
+
+    index: int
+    message: AnswerMessage
+    logprobs: ChatLogprobs | None = None
+    finish_reason: str
+
+
+class Delta(msgspec.Struct, kw_only=True):
+    """A piece of a message."""
+
+    role: str | UnsetType = UNSET
+    content: str | UnsetType = UNSET
+
+
+class ChatChunkChoice(msgspec.Struct, kw_only=True):
+    """A piece of a chat answer."""
+
+    index: int
+    delta: Delta
+    logprobs: ChatLogprobs | None = None
+    finish_reason: str | None = None
+
+
+class TextLogprobs(msgspec.Struct, kw_only=True):
+    """The log-probabilities of a piece of text; offsets in characters."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
+class TextChoice(msgspec.Struct, kw_only=True):
+    """A text, or a piece of one."""
+
+    index: int
+    text: str
+    logprobs: TextLogprobs | None = None
+    finish_reason: str | None = None
+
+
+class Completion(msgspec.Struct, kw_only=True):
+    """An answer or a chunk of either route; all chunks of one answer share ``id`` and ``created``."""
+
+    id: str
+    object: Literal["chat.completion", "chat.completion.chunk", "text_completion"]
+    created: int
+    model: str
+    system_fingerprint: str = "fp_homeport"
+    choices: list[ChatChoice] | list[ChatChunkChoice] | list[TextChoice]
+    usage: Usage | UnsetType | None = UNSET
+
+
+class Embedding(msgspec.Struct, kw_only=True):
+    """A vector: numbers, or base64 of little-endian float32."""
+
+    object: str = "embedding"
+    index: int
+    embedding: tuple[float, ...] | str
+
+
+class EmbeddingUsage(msgspec.Struct):
+    """Tokens read."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingAnswer(msgspec.Struct, kw_only=True):
+    """The answer of embeddings."""
+
+    object: str = "list"
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+
+
+class Model(msgspec.Struct, kw_only=True):
+    """A model."""
+
+    id: str
+    object: str = "model"
+    created: int
+    owned_by: str
+
+
+class ModelList(msgspec.Struct, kw_only=True):
+    """``GET /v1/models``."""
+
+    object: str = "list"
+    data: list[Model]
+
+
+class Plugin(msgspec.Struct, kw_only=True):
+    """An installed plugin."""
+
+    name: str
+    distribution: str
+    version: str
+    status: str
+    cause: str
+    provides: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+class PluginList(msgspec.Struct, kw_only=True):
+    """``GET /v1/plugins``."""
+
+    object: str = "list"
+    data: list[Plugin]

@@ -1,0 +1,72 @@
+"""Who is let in, decided before any body is read: Host, then Origin, then key."""
+
+import attrs
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from homeport.config.settings import ServerSettings
+from homeport.domain.errors import UnauthorizedError
+from homeport.server.hosts import HostPolicy
+from homeport.server.keys import KeyRing
+from homeport.server.origins import PREFLIGHT_HEADERS, OriginPolicy, cors_headers
+from homeport.server.request_ids import HEADER as REQUEST_ID_HEADER
+from homeport.server.routes import Scope, scope_of
+from homeport.server.state import ALLOWED_ORIGIN, REQUEST_ID
+
+_READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
+_CROSS_SITE = "cross-site"
+
+
+@attrs.frozen
+class Gate:
+    """The three checks of one server."""
+
+    hosts: HostPolicy
+    origins: OriginPolicy
+    keys: KeyRing
+
+    @classmethod
+    def of(cls, settings: ServerSettings) -> "Gate":
+        """Build the checks that settings ask for."""
+        return cls(
+            HostPolicy(settings.allowed_hosts),
+            OriginPolicy(settings.allowed_origins),
+            KeyRing(settings.api_key),
+        )
+
+
+GATE: web.AppKey[Gate] = web.AppKey("gate", Gate)
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse forged hosts and foreign pages with a bare 403, and missing keys with 401."""
+    gate = request.app[GATE]
+    if not _is_welcome(request, gate):
+        return web.Response(status=403)
+    if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
+        return web.Response(status=204, headers=PREFLIGHT_HEADERS)
+    if scope_of(request) is not Scope.PUBLIC and not gate.keys.admits(request.headers):
+        raise UnauthorizedError("no or unknown API key")
+    return await handler(request)
+
+
+async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
+    """Add the request id, and what a browser needs, to every response."""
+    response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+    if ALLOWED_ORIGIN in request:
+        response.headers.update(cors_headers(request[ALLOWED_ORIGIN]))
+
+
+def _is_welcome(request: web.Request, gate: Gate) -> bool:
+    hosts = request.headers.getall(hdrs.HOST, [""])
+    if len(hosts) != 1 or not gate.hosts.allows(hosts[0]):
+        return False
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is None:
+        is_foreign = request.headers.get("Sec-Fetch-Site", "").lower() == _CROSS_SITE
+        return not is_foreign or request.method in _READING
+    if not gate.origins.allows(origin, hosts[0]):
+        return False
+    request[ALLOWED_ORIGIN] = origin
+    return True

@@ -1,0 +1,38 @@
+"""What an application and a request carry, under typed keys."""
+
+import time
+
+import attrs
+from aiohttp import web
+
+from homeport.runtime import Runtime
+
+RUNTIME: web.AppKey[Runtime] = web.AppKey("runtime", Runtime)
+PING_SECONDS: web.AppKey[float] = web.AppKey("ping_seconds", float)
+"""Longest silence on an SSE stream before a comment is sent."""
+
+REQUEST_ID: web.RequestKey[str] = web.RequestKey("request_id", str)
+ARRIVED_AT: web.RequestKey[float] = web.RequestKey("arrived_at", float)
+"""``time.monotonic()`` of the arrival."""
+ALLOWED_ORIGIN: web.RequestKey[str] = web.RequestKey("allowed_origin", str)
+"""The browser origin to answer; absent for requests that named none."""
+
+
+@attrs.define
+class Readiness:
+    """Whether new work is welcome."""
+
+    draining: bool = False
+
+
+READINESS: web.AppKey[Readiness] = web.AppKey("readiness", Readiness)
+
+
+def nanoseconds_since(moment: float) -> int:
+    """Measure from a ``time.monotonic()`` moment to now."""
+    return nanoseconds(time.monotonic() - moment)
+
+
+def nanoseconds(seconds: float) -> int:
+    """Convert seconds to whole nanoseconds."""
+    return int(seconds * 1e9)

@@ -1,0 +1,96 @@
+"""A backend that answers with the prompt, word by word: deterministic, scripted, real."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from homeport import (
+    BackendKind,
+    BackendSpec,
+    Capability,
+    ChatPrompt,
+    EmbeddingRequest,
+    EmbeddingResult,
+    Finished,
+    FinishReason,
+    GenerationError,
+    GenerationEvent,
+    GenerationRequest,
+    ModelInfo,
+    PromptAccepted,
+    TextDelta,
+    TextPrompt,
+    Usage,
+    hookimpl,
+)
+
+FAILING_WORD = "!fail"
+"""A prompt that holds this word fails when its turn comes, after the words before it."""
+
+
+class EchoBackend:
+    """Serves the model ``echo:latest``."""
+
+    async def models(self) -> Sequence[ModelInfo]:
+        """Offer the one model."""
+        return (
+            ModelInfo(
+                name="echo:latest",
+                digest="ec" * 32,
+                backend="echo",
+                modified_at=datetime(2026, 1, 1, tzinfo=UTC),
+                capabilities=frozenset({Capability.COMPLETION, Capability.EMBEDDING}),
+                family="echo",
+                context_length=4096,
+                embedding_length=4,
+            ),
+        )
+
+    @asynccontextmanager
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
+        """Stream the last message, a word at a time, a word counting as a token."""
+        yield self._events(request)
+
+    async def _events(self, request: GenerationRequest) -> AsyncIterator[GenerationEvent]:
+        words = _prompt_text(request).split()
+        limit = request.sampling.max_tokens
+        answer = words if limit is None else words[: max(limit, 0)]
+        yield PromptAccepted(prompt_tokens=len(words))
+        for index, word in enumerate(answer):
+            if word == FAILING_WORD:
+                message = f"the prompt holds {FAILING_WORD!r}"
+                raise GenerationError(message)
+            yield TextDelta(word if index == 0 else f" {word}")
+        reason = FinishReason.STOP if len(answer) == len(words) else FinishReason.LENGTH
+        yield Finished(reason, Usage(prompt_tokens=len(words), completion_tokens=len(answer)))
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
+        """Map each input to a unit vector chosen by its length."""
+        vectors = tuple(
+            tuple(1.0 if place == len(text) % 4 else 0.0 for place in range(4)) for text in request.inputs
+        )
+        return EmbeddingResult(vectors, prompt_tokens=sum(len(text) for text in request.inputs))
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def _prompt_text(request: GenerationRequest) -> str:
+    match request.prompt:
+        case ChatPrompt(messages=messages):
+            return messages[-1].content
+        case TextPrompt(text=text):
+            return text
+        case prompt:
+            return " ".join(str(token) for token in prompt.tokens)
+
+
+class EchoPlugin:
+    """Registers the echo backend; hand it to a runtime under test."""
+
+    @hookimpl
+    def homeport_backends(self) -> Sequence[BackendSpec]:
+        """Offer the echo backend."""
+        return [
+            BackendSpec(name="echo", kind=BackendKind.REMOTE, factory="homeport.testing.echo:EchoBackend")
+        ]

@@ -1,0 +1,282 @@
+"""The messages between host and worker: MessagePack behind a four-byte big-endian length.
+
+The structs mirror domain values one to one where MessagePack needs a tag to tell a union apart.
+"""
+
+import asyncio
+import socket
+from typing import Any
+
+import msgspec
+
+from homeport.domain.embedding import EmbeddingRequest
+from homeport.domain.errors import (
+    ConfigError,
+    GenerationError,
+    HomeportError,
+    InvalidRequestError,
+    LoadError,
+    PluginError,
+)
+from homeport.domain.generation import (
+    ChatPrompt,
+    Finished,
+    FinishReason,
+    GenerationEvent,
+    GenerationRequest,
+    Prompt,
+    PromptAccepted,
+    Sampling,
+    TextDelta,
+    TextPrompt,
+    TokenLogprob,
+    TokenPrompt,
+    Usage,
+)
+from homeport.domain.messages import Message
+from homeport.plugin.protocols import LoadPlan, TokenModelFacts
+
+LENGTH_BYTES = 4
+MAX_FRAME_BYTES = 256 * 1024**2
+"""Larger than any body the host accepts; a longer frame means that the two sides lost step."""
+
+
+class Turns(msgspec.Struct, tag="turns"):
+    """A ``ChatPrompt``."""
+
+    messages: tuple[Message, ...]
+    context: tuple[int, ...]
+
+
+class Text(msgspec.Struct, tag="text"):
+    """A ``TextPrompt``."""
+
+    text: str
+
+
+class Ids(msgspec.Struct, tag="ids"):
+    """A ``TokenPrompt``."""
+
+    tokens: tuple[int, ...]
+
+
+class Load(msgspec.Struct, tag="load"):
+    """First message to a worker: what to build. Imports come from installed plugins, never from a request."""
+
+    factory: str
+    config_class: str | None
+    config: dict[str, Any]
+    path: str
+    plan: LoadPlan
+
+
+class Generate(msgspec.Struct, tag="generate"):
+    """Start a generation."""
+
+    id: str
+    prompt: Turns | Text | Ids
+    sampling: Sampling
+    context_length: int | None
+    truncate: bool
+
+
+class Embed(msgspec.Struct, tag="embed"):
+    """Embed texts or ids."""
+
+    request: EmbeddingRequest
+
+
+class Cancel(msgspec.Struct, tag="cancel"):
+    """Forget a generation; unknown ids are ignored."""
+
+    id: str
+
+
+class Ready(msgspec.Struct, tag="ready"):
+    """The model is loaded."""
+
+    facts: TokenModelFacts
+
+
+class Accepted(msgspec.Struct, tag="accepted"):
+    """A ``PromptAccepted``."""
+
+    id: str
+    prompt_tokens: int
+    truncated: bool
+
+
+class Delta(msgspec.Struct, tag="delta"):
+    """A ``TextDelta``."""
+
+    id: str
+    text: str
+    logprobs: tuple[TokenLogprob, ...]
+
+
+class End(msgspec.Struct, tag="end"):
+    """A ``Finished``."""
+
+    id: str
+    reason: FinishReason
+    usage: Usage
+    context: tuple[int, ...]
+
+
+class Vectors(msgspec.Struct, tag="vectors"):
+    """An ``EmbeddingResult``."""
+
+    id: str
+    vectors: tuple[tuple[float, ...], ...]
+    prompt_tokens: int
+
+
+class Failure(msgspec.Struct, tag="failure"):
+    """An error; an empty id means that the model could not be loaded."""
+
+    id: str
+    code: str
+    message: str
+    hint: str | None
+    field: str | None
+
+
+ToWorker = Load | Generate | Embed | Cancel
+FromWorker = Ready | Accepted | Delta | End | Vectors | Failure
+
+_encoder = msgspec.msgpack.Encoder()
+to_worker_decoder: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+from_worker_decoder: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+
+
+def frame(message: ToWorker | FromWorker) -> bytes:
+    """Encode a message with its length in front."""
+    payload = _encoder.encode(message)
+    return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
+
+
+def receive(connection: socket.socket) -> bytes | None:
+    """Read one payload, blocking; None when the other side closed."""
+    header = _exactly(connection, LENGTH_BYTES)
+    return None if header is None else _exactly(connection, _length(header))
+
+
+async def receive_async(reader: asyncio.StreamReader) -> bytes | None:
+    """Read one payload; None when the other side closed."""
+    try:
+        header = await reader.readexactly(LENGTH_BYTES)
+        return await reader.readexactly(_length(header))
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+
+
+def generate_message(request: GenerationRequest) -> Generate:
+    """Translate a request."""
+    return Generate(
+        id=request.id,
+        prompt=_tagged(request.prompt),
+        sampling=request.sampling,
+        context_length=request.context_length,
+        truncate=request.truncate,
+    )
+
+
+def request_of(message: Generate) -> GenerationRequest:
+    """Translate a request back; the model's name stays with the host."""
+    return GenerationRequest(
+        id=message.id,
+        model="",
+        prompt=_untagged(message.prompt),
+        sampling=message.sampling,
+        context_length=message.context_length,
+        truncate=message.truncate,
+    )
+
+
+def event_message(request_id: str, event: GenerationEvent | HomeportError) -> FromWorker:
+    """Translate what the engine tells."""
+    match event:
+        case PromptAccepted(prompt_tokens=tokens, truncated=truncated):
+            return Accepted(request_id, tokens, truncated)
+        case TextDelta(text=text, logprobs=logprobs):
+            return Delta(request_id, text, logprobs)
+        case Finished(reason=reason, usage=usage, context=context):
+            return End(request_id, reason, usage, context)
+        case error:
+            return failure_message(request_id, error)
+
+
+def event_of(message: Accepted | Delta | End) -> GenerationEvent:
+    """Translate an event back."""
+    match message:
+        case Accepted(prompt_tokens=tokens, truncated=truncated):
+            return PromptAccepted(tokens, truncated)
+        case Delta(text=text, logprobs=logprobs):
+            return TextDelta(text, logprobs)
+        case end:
+            return Finished(end.reason, end.usage, end.context)
+
+
+def failure_message(request_id: str, error: HomeportError) -> Failure:
+    """Translate an error."""
+    field = error.field if isinstance(error, InvalidRequestError) else None
+    return Failure(request_id, error.code, error.message, error.hint, field)
+
+
+def error_of(failure: Failure) -> HomeportError:
+    """Build the error that a worker reported; an unknown code is a failed generation."""
+    cls = _error_classes().get(failure.code, GenerationError)
+    if issubclass(cls, InvalidRequestError):
+        return cls(failure.message, field=failure.field, hint=failure.hint)
+    return cls(failure.message, hint=failure.hint)
+
+
+_AT_LOAD: tuple[type[HomeportError], ...] = (PluginError, ConfigError)
+
+
+def _error_classes() -> dict[str, type[HomeportError]]:
+    found: dict[str, type[HomeportError]] = {}
+    open_classes: list[type[HomeportError]] = [InvalidRequestError, GenerationError, LoadError, *_AT_LOAD]
+    while open_classes:
+        cls = open_classes.pop()
+        found[cls.code] = cls
+        open_classes.extend(cls.__subclasses__())
+    return found
+
+
+def _tagged(prompt: Prompt) -> Turns | Text | Ids:
+    match prompt:
+        case ChatPrompt(messages=messages, context=context):
+            return Turns(messages, context)
+        case TextPrompt(text=text):
+            return Text(text)
+        case ids:
+            return Ids(ids.tokens)
+
+
+def _untagged(prompt: Turns | Text | Ids) -> Prompt:
+    match prompt:
+        case Turns(messages=messages, context=context):
+            return ChatPrompt(messages, context)
+        case Text(text=text):
+            return TextPrompt(text)
+        case ids:
+            return TokenPrompt(ids.tokens)
+
+
+def _length(header: bytes) -> int:
+    length = int.from_bytes(header, "big")
+    if length > MAX_FRAME_BYTES:
+        message = f"a frame of {length} bytes is over the bound of {MAX_FRAME_BYTES}"
+        raise ConnectionError(message)
+    return length
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes | None:
+    data = bytearray()
+    while len(data) < count:
+        piece = connection.recv(min(count - len(data), 1 << 20))
+        if not piece:
+            return None
+        data += piece
+    return bytes(data)

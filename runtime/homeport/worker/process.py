@@ -1,0 +1,275 @@
+"""The host's end of a worker: starts the process, sends requests, hands out what comes back."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from asyncio.subprocess import DEVNULL, Process
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+from loguru import logger
+
+from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
+from homeport.domain.errors import LoadError, WorkerDiedError
+from homeport.domain.generation import Finished, GenerationEvent, GenerationRequest
+from homeport.plugin.protocols import LoadPlan, TokenModelFacts
+from homeport.worker.channel import (
+    Accepted,
+    Cancel,
+    Delta,
+    Embed,
+    End,
+    Failure,
+    FromWorker,
+    Load,
+    Ready,
+    ToWorker,
+    Vectors,
+    error_of,
+    event_of,
+    frame,
+    from_worker_decoder,
+    generate_message,
+    receive_async,
+)
+
+CLOSE_SECONDS = 2.0
+
+Answers = asyncio.Queue[FromWorker | None]
+"""What one request got back so far; None when the worker died."""
+
+
+@attrs.frozen(kw_only=True)
+class WorkerLaunch:
+    """What a worker is to run.
+
+    Attributes:
+        model: Display name, for messages.
+        factory: Import string of a ``TokenModel``.
+        config_class: Import string of its attrs configuration; None where it has none.
+        config: Plain values for it.
+        path: Folder of the model.
+        plan: What the model may use.
+    """
+
+    model: str
+    factory: str
+    config_class: str | None
+    config: dict[str, Any]
+    path: Path
+    plan: LoadPlan
+
+
+class WorkerProcess:
+    """A worker that has loaded its model.
+
+    Use :meth:`start`; after :meth:`close`, or when the process died, every request raises
+    ``WorkerDiedError``.
+    """
+
+    def __init__(
+        self, model: str, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._model = model
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._answers: dict[str, Answers] = {}
+        self._facts: TokenModelFacts | None = None
+        self.ended = asyncio.Event()
+
+    @classmethod
+    async def start(cls, launch: WorkerLaunch, *, timeout_seconds: float) -> "WorkerProcess":
+        """Start a process and wait until its model is loaded.
+
+        Raises:
+            LoadError: It could not be loaded, in time or at all.
+        """
+        worker = await _spawn(launch)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                worker._facts = await worker._load(launch)  # noqa: SLF001 - its own class
+        except TimeoutError as error:
+            await worker.close()
+            message = f"{launch.model} was not loaded within {timeout_seconds:.0f} s"
+            hint = "Raise [models] load_timeout_seconds"
+            raise LoadError(message, hint=hint) from error
+        except BaseException:
+            await worker.close()
+            raise
+        return worker
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def facts(self) -> TokenModelFacts:
+        """What the model told of itself when it was loaded."""
+        if self._facts is None:
+            message = f"{self._model} is not loaded"
+            raise LoadError(message)
+        return self._facts
+
+    async def listen(self) -> None:
+        """Hand out what the worker sends, until it ends; run this as a task beside the requests."""
+        try:
+            while (payload := await receive_async(self._reader)) is not None:
+                message = from_worker_decoder.decode(payload)
+                if isinstance(message, Ready):
+                    continue
+                answers = self._answers.get(message.id)
+                if answers is not None:
+                    answers.put_nowait(message)
+        finally:
+            self.ended.set()
+            for answers in self._answers.values():
+                answers.put_nowait(None)
+
+    @asynccontextmanager
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
+        """Stream an answer; leaving the context frees the slot.
+
+        Raises:
+            HomeportError: What the engine reported, or ``WorkerDiedError``.
+        """
+        with self._register(request.id) as answers:
+            stream = self._events(request, answers)
+            try:
+                yield stream
+            finally:
+                await stream.aclose()
+
+    async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
+        """Embed texts.
+
+        Raises:
+            HomeportError: What the engine reported, or ``WorkerDiedError``.
+        """
+        with self._register(request.id) as answers:
+            await self._send(Embed(request))
+            match await self._next(answers):
+                case Vectors(vectors=vectors, prompt_tokens=tokens):
+                    return EmbeddingResult(vectors, tokens)
+                case other:
+                    raise self._unexpected(other)
+
+    async def close(self) -> None:
+        """End the process: closing the channel tells it to go, a kill follows where it does not."""
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            logger.warning("the worker of {} (pid {}) does not go; it is killed", self._model, self.pid)
+            self._process.kill()
+            await self._process.wait()
+
+    async def _load(self, launch: WorkerLaunch) -> TokenModelFacts:
+        await self._send(
+            Load(launch.factory, launch.config_class, launch.config, str(launch.path), launch.plan)
+        )
+        payload = await receive_async(self._reader)
+        message = None if payload is None else from_worker_decoder.decode(payload)
+        match message:
+            case Ready(facts=facts):
+                return facts
+            case Failure():
+                raise error_of(message)
+            case _:
+                status = await self._process.wait()
+                text = f"the worker of {launch.model} ended while loading ({_status(status)})"
+                raise LoadError(text, hint="See the log for its last words")
+
+    async def _events(self, request: GenerationRequest, answers: Answers) -> AsyncGenerator[GenerationEvent]:
+        await self._send(generate_message(request))
+        finished = False
+        try:
+            while not finished:
+                match await self._next(answers):
+                    case (Accepted() | Delta() | End()) as message:
+                        event = event_of(message)
+                        finished = isinstance(event, Finished)
+                        yield event
+                    case other:
+                        finished = True
+                        raise self._unexpected(other)
+        finally:
+            if not finished and not self.ended.is_set():
+                await self._send(Cancel(request.id))
+
+    @contextlib.contextmanager
+    def _register(self, request_id: str) -> Iterator[Answers]:
+        if self.ended.is_set():
+            raise self._died()
+        answers: Answers = asyncio.Queue()
+        self._answers[request_id] = answers
+        try:
+            yield answers
+        finally:
+            del self._answers[request_id]
+
+    async def _next(self, answers: Answers) -> FromWorker:
+        message = await answers.get()
+        if message is None:
+            raise self._died()
+        if isinstance(message, Failure):
+            raise error_of(message)
+        return message
+
+    async def _send(self, message: ToWorker) -> None:
+        try:
+            self._writer.write(frame(message))
+            await self._writer.drain()
+        except (ConnectionError, RuntimeError) as error:
+            raise self._died() from error
+
+    def _died(self) -> WorkerDiedError:
+        status = self._process.returncode
+        message = f"the worker of {self._model} ended ({_status(status)})"
+        return WorkerDiedError(message, hint="Ask again: a new worker is started")
+
+    def _unexpected(self, message: FromWorker) -> WorkerDiedError:
+        text = f"the worker of {self._model} answered {type(message).__name__} out of turn"
+        return WorkerDiedError(text)
+
+
+async def _spawn(launch: WorkerLaunch) -> WorkerProcess:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "homeport.worker",
+            str(theirs.fileno()),
+            pass_fds=(theirs.fileno(),),
+            stdin=DEVNULL,
+            env=_environment(launch.plan.threads),
+        )
+    reader, writer = await asyncio.open_connection(sock=ours)
+    return WorkerProcess(launch.model, process, reader, writer)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """One pool of threads per worker: two that are both busy fight for the cores."""
+    count = str(threads)
+    return {
+        **os.environ,
+        "OMP_NUM_THREADS": count,
+        "MKL_NUM_THREADS": count,
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def _status(returncode: int | None) -> str:
+    if returncode is None:
+        return "its channel closed"
+    return f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"

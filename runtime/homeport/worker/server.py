@@ -1,0 +1,125 @@
+"""What runs in a worker: one thread reads messages, the main thread computes and answers."""
+
+import os
+import queue
+import socket
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from loguru import logger
+
+from homeport.config.structuring import structure
+from homeport.domain.errors import GenerationError, HomeportError, LoadError
+from homeport.engine.engine import Engine, EngineEvent
+from homeport.engine.tokenizer import TextTokenizer
+from homeport.plugin.imports import import_object
+from homeport.plugin.protocols import TokenModel
+from homeport.worker.channel import (
+    Cancel,
+    Embed,
+    FromWorker,
+    Generate,
+    Load,
+    Ready,
+    ToWorker,
+    Vectors,
+    event_message,
+    failure_message,
+    frame,
+    receive,
+    request_of,
+    to_worker_decoder,
+)
+
+
+class WorkerServer:
+    """Serves one model over a socket whose other end is the host.
+
+    When the host goes away the process ends at once, in the middle of a step too: there is nothing to keep.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._inbox: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
+
+    def serve(self) -> None:
+        """Load what the first message says, then answer until the host closes."""
+        threading.Thread(target=self._read, name="channel", daemon=True).start()
+        try:
+            engine = _build(self._inbox.get())
+        except HomeportError as error:
+            self._send(failure_message("", error))
+            return
+        except Exception as error:  # noqa: BLE001 - a backend may raise anything while loading
+            logger.exception("the model could not be built")
+            self._send(failure_message("", LoadError(f"{type(error).__name__}: {error}")))
+            return
+        self._send(Ready(engine.facts))
+        while True:
+            self._turn(engine)
+
+    def _turn(self, engine: Engine) -> None:
+        """Handle all messages at hand, waiting for one only when there is nothing to compute; then step."""
+        while not (engine.busy and self._inbox.empty()):
+            self._handle(engine, self._inbox.get())
+        self._tell(engine.step())
+
+    def _handle(self, engine: Engine, message: ToWorker) -> None:
+        match message:
+            case Generate(id=request_id):
+                try:
+                    self._tell(engine.submit(request_of(message)))
+                except HomeportError as error:
+                    self._send(failure_message(request_id, error))
+            case Embed():
+                self._send(_embed(engine, message))
+            case Cancel(id=request_id):
+                engine.cancel(request_id)
+            case Load():
+                logger.error("a second Load was ignored: a worker serves one model")
+
+    def _tell(self, events: Iterable[EngineEvent]) -> None:
+        for event in events:
+            self._send(event_message(event.request_id, event.event))
+
+    def _send(self, message: FromWorker) -> None:
+        self._connection.sendall(frame(message))
+
+    def _read(self) -> None:
+        try:
+            while (payload := receive(self._connection)) is not None:
+                self._inbox.put(to_worker_decoder.decode(payload))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the host must see the channel close
+            logger.error("the channel to the host broke: {}", error)
+            os._exit(1)
+        os._exit(0)
+
+
+def _build(message: ToWorker) -> Engine:
+    if not isinstance(message, Load):
+        text = f"the first message must be Load, got {type(message).__name__}"
+        raise LoadError(text)
+    factory = import_object(message.factory)
+    model: TokenModel = factory(*_configuration(message))
+    path = Path(message.path)
+    facts = model.load(path, message.plan)
+    return Engine(model, facts, TextTokenizer(path), message.plan)
+
+
+def _configuration(message: Load) -> tuple[object, ...]:
+    if message.config_class is None:
+        return ()
+    return (structure(import_object(message.config_class), message.config, path="$"),)
+
+
+def _embed(engine: Engine, message: Embed) -> FromWorker:
+    request = message.request
+    try:
+        result = engine.embed(request)
+    except HomeportError as error:
+        return failure_message(request.id, error)
+    except Exception as error:  # noqa: BLE001 - a backend may raise anything; the worker goes on
+        logger.exception("embedding {} inputs failed", len(request.inputs))
+        return failure_message(request.id, GenerationError(f"{type(error).__name__}: {error}"))
+    return Vectors(request.id, result.vectors, result.prompt_tokens)

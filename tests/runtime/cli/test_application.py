@@ -1,0 +1,107 @@
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from homeport.cli.verbs import ALIASES, VERBS
+
+HELP_BUDGET_SECONDS = 0.15
+HEAVY = ("aiohttp", "msgspec", "cattrs", "rich", "loguru", "asyncio", "torch", "transformers", "numpy", "onnxruntime")
+
+
+def test_help_is_there_in_150_ms(environment):
+    """Help appears at once: the fastest of five starts stays inside the budget."""
+    best = min(_seconds_of_help(environment) for _ in range(5))
+    assert best < HELP_BUDGET_SECONDS
+
+
+def _seconds_of_help(environment):
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "homeport", "--help"], env=environment, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def test_help_imports_nothing_heavy(environment):
+    """Listing the verbs imports none of them, nor what they need."""
+    script = (
+        "import sys, json\nfrom homeport.cli.application import execute\n"
+        "execute(['--help'])\nprint('\\n' + json.dumps(list(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True
+    )
+    modules = set(json.loads(done.stdout.splitlines()[-1]))
+    assert not modules & {*HEAVY, *(verb.reference.partition(":")[0] for verb in VERBS.values())}
+
+
+@pytest.mark.parametrize("verb", [*VERBS, *ALIASES])
+def test_every_verb_explains_itself_by_example(homeport, verb):
+    """The help of each verb shows a command to try."""
+    done = homeport(verb, "--help")
+    assert done.returncode == 0
+    assert "Example" in done.stdout
+    assert f"homeport {'' if verb in ALIASES else verb}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("lst",), "no verb 'lst'; did you mean 'list'?"),
+        (("-p", "transformers-cpu", "plugins"), "expected no:NAME, got 'transformers-cpu'"),
+        (("-p", "no:", "plugins"), "expected no:NAME, got 'no:'"),
+        (("--config", "/nowhere.toml", "plugins"), "'/nowhere.toml' does not exist"),
+        (("show",), "Missing argument 'MODEL'"),
+        (("serve", "--port", "many"), "'many' is not a valid integer"),
+        ((), "Usage: homeport"),
+    ],
+)
+def test_a_wrong_command_line_exits_2_and_says_what_is_wrong(homeport, arguments, said):
+    """A slip of the finger is named, with what was expected."""
+    done = homeport(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_a_wrong_setting_exits_2_without_a_traceback(homeport):
+    """A refused setting is one message with its origin."""
+    done = homeport("config", "show", OLLAMA_CONTEXT_LENGTH="many")
+    assert done.returncode == 2
+    assert done.stderr == "Error: variable OLLAMA_CONTEXT_LENGTH: expected int, got 'many'\n"
+
+
+def test_an_unknown_level_is_refused(homeport):
+    """--log-level takes the names of loguru."""
+    done = homeport("--log-level", "LOUD", "config", "check")
+    assert done.returncode == 1
+    assert "no level 'LOUD'; known: TRACE, DEBUG" in done.stdout
+
+
+def test_a_plugin_adds_a_verb(echo_homeport):
+    """A verb that homeport does not have is looked for among the plugins."""
+    assert echo_homeport("greet", "Ada").stdout == "Hello Ada\n"
+
+
+def test_a_blocked_plugin_adds_no_verb(echo_homeport):
+    """-p no:NAME takes a plugin's verbs away too."""
+    assert echo_homeport("-p", "no:echo", "greet", "Ada").returncode == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_the_script_of_a_shell(homeport, shell):
+    """The script names the variable that asks for completions."""
+    assert "_HOMEPORT_COMPLETE" in homeport("completion", shell).stdout
+
+
+def test_the_shell_completes_verbs_and_options(homeport):
+    """Verbs are completed from the table, options from the verb's command."""
+    verbs = homeport(_HOMEPORT_COMPLETE="bash_complete", COMP_WORDS="homeport p", COMP_CWORD="1")
+    options = homeport(_HOMEPORT_COMPLETE="bash_complete", COMP_WORDS="homeport run --te", COMP_CWORD="2")
+    assert verbs.stdout.split() == ["plain,pull", "plain,ps", "plain,plugins"]
+    assert options.stdout.split() == ["plain,--temperature"]
+
+
+def test_the_version_is_that_of_the_distribution(homeport):
+    """-v tells which homeport this is."""
+    assert homeport("-v").stdout.startswith("homeport version 0.")

@@ -1,0 +1,95 @@
+import json
+import socket
+
+import pytest
+
+from homeport.cli.checks.machine import cpu_quota, memory_limit
+
+
+def findings_of(done):
+    return {entry["check"]: entry for entry in json.loads(done.stdout)["findings"]}
+
+
+def test_a_healthy_machine_passes(echo_homeport):
+    """Where nothing failed, the exit code says so, and what could be better has a fix."""
+    done = echo_homeport("doctor", "--json")
+    found = findings_of(done)
+    assert done.returncode == 0
+    assert {"python", "packages", "torch", "pip", "instructions", "cores", "memory", "disk", "models"} <= {*found}
+    assert found["starter model"]["fix"] == "homeport pull smollm2:135m"
+    assert "is free" in found["port"]["detail"]
+    assert all(entry["fix"] for entry in found.values() if entry["state"] != "ok")
+
+
+def test_the_findings_are_lines_without_colour_codes_when_piped(echo_homeport):
+    """What is not a terminal gets plain text, one finding a line."""
+    lines = echo_homeport("doctor").stdout.splitlines()
+    assert any(line.startswith("ok ") and "python" in line for line in lines)
+    assert not any("\x1b" in line for line in lines)
+
+
+def test_a_foreign_server_on_the_port_is_a_failure(echo_homeport, free_port):
+    """Something that does not speak our API is named, with a way out."""
+    with socket.create_server(("127.0.0.1", free_port)) as foreign:
+        foreign.settimeout(30)
+        done = echo_homeport_beside(foreign, echo_homeport)
+    assert done.returncode == 1
+    finding = findings_of(done)["server"]
+    assert finding["state"] == "failed"
+    assert finding["fix"]
+
+
+def echo_homeport_beside(foreign, echo_homeport):
+    """Run the doctor while somebody answers every connection with nonsense."""
+    import threading
+
+    def answer():
+        connection, _ = foreign.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"220 mail.example.org ESMTP\r\n")
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    done = echo_homeport("doctor", "--json")
+    thread.join()
+    return done
+
+
+def test_a_broken_plugin_fails_the_check(echo_homeport, tmp_path):
+    """A plugin that does not import is named with its distribution and how to leave it out."""
+    (tmp_path / "site" / "echo_plugin.py").write_text("1 / 0\n")
+    done = echo_homeport("doctor", "--json")
+    assert done.returncode == 1
+    found = findings_of(done)
+    assert "parrot-echo 1.5: ZeroDivisionError" in found["plugin echo"]["detail"]
+    assert "-p no:echo" in found["plugin echo"]["fix"]
+    assert found["backends"]["state"] == "failed"
+
+
+def test_unreadable_settings_do_not_stop_the_doctor(echo_homeport):
+    """What can be looked at without settings is still looked at."""
+    done = echo_homeport("doctor", "--json", OLLAMA_NUM_PARALLEL="many")
+    assert done.returncode == 1
+    found = findings_of(done)
+    assert "expected int, got 'many'" in found["settings"]["detail"]
+    assert "python" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"), [("max 100000", None), ("150000 100000", 1.5), ("nonsense", None), (None, None)]
+)
+def test_a_cpu_quota_is_read_in_cores(tmp_path, text, cores):
+    """A quota is its share of the period; none, or none that can be read, is no limit."""
+    file = tmp_path / "cpu.max"
+    if text is not None:
+        file.write_text(text)
+    assert cpu_quota(file) == cores
+
+
+@pytest.mark.parametrize(("text", "limit"), [("max\n", None), ("4294967296\n", 2**32)])
+def test_a_memory_limit_is_read_in_bytes(tmp_path, text, limit):
+    """The word max is no limit."""
+    file = tmp_path / "memory.max"
+    file.write_text(text)
+    assert memory_limit(file) == limit

@@ -1,0 +1,62 @@
+import pytest
+
+from homeport.cli.typed_lines import LineReader, TypedCommand, TypedMessage, option_value
+
+
+def fed(*lines):
+    reader = LineReader()
+    return [reader.feed(line) for line in lines]
+
+
+def test_a_line_is_a_message():
+    """Blanks around a message do not count, and an empty line asks nothing."""
+    assert fed("  hello there ", "   ") == [TypedMessage("hello there"), None]
+
+
+def test_a_slash_begins_a_command():
+    """A command has its words apart."""
+    (command,) = fed("/set system Be  brief")
+    assert command == TypedCommand("/set", ("system", "Be", "brief"))
+    assert command.rest(1) == "Be brief"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ('"""first', "  second", 'third"""'),
+        ('"""', "first", "  second", "third", '"""'),
+    ],
+)
+def test_three_quotes_hold_several_lines_together(lines):
+    """Lines between the quotes are one message, their indentation kept."""
+    *open_lines, last = fed(*lines)
+    assert open_lines == [None] * (len(lines) - 1)
+    assert last == TypedMessage("first\n  second\nthird")
+
+
+def test_quotes_may_close_on_their_line():
+    """A fenced message of one line is a message."""
+    assert fed('"""one"""', '"""', '"""') == [TypedMessage("one"), None, None]
+
+
+def test_a_slash_inside_the_quotes_is_text():
+    """A pasted path is no command."""
+    assert fed('"""', "/etc/hosts", '"""')[-1] == TypedMessage("/etc/hosts")
+
+
+def test_an_interrupt_forgets_the_open_message():
+    """After a reset the next line stands for itself."""
+    reader = LineReader()
+    reader.feed('"""begun')
+    assert reader.is_open
+    reader.reset()
+    assert reader.feed("new") == TypedMessage("new")
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [(("0.5",), 0.5), (("7",), 7), (("true",), True), (("###",), "###"), (("a", "b"), ["a", "b"]), (("[1]",), "[1]")],
+)
+def test_option_values_have_the_type_they_look_like(words, value):
+    """Numbers and booleans are sent as such, everything else as text."""
+    assert option_value(words) == value

@@ -1,0 +1,213 @@
+import itertools
+
+import attrs
+import pytest
+
+from homeport import (
+    ChatPrompt,
+    ContextOverflowError,
+    EmbeddingRequest,
+    Finished,
+    FinishReason,
+    GenerationError,
+    GenerationRequest,
+    InvalidRequestError,
+    LoadPlan,
+    Message,
+    PromptAccepted,
+    Role,
+    Sampling,
+    TextDelta,
+    TextPrompt,
+    TokenPrompt,
+)
+from homeport.engine.engine import Engine
+from homeport.testing.tiny_model import ChecksumConfig, ChecksumModel, checksum_answer
+
+GREEDY = Sampling(temperature=0, max_tokens=12)
+PLAN = LoadPlan(context_length=256, slots=3, threads=1)
+
+
+@pytest.fixture
+def make_engine(tiny_folder, tokenizer):
+    """Build an engine around the checksum model."""
+
+    def make(config=None, plan=PLAN):
+        model = ChecksumModel(config)
+        return Engine(model, model.load(tiny_folder, plan), tokenizer, plan)
+
+    return make
+
+
+def ask(request_id, prompt, sampling=GREEDY, **more):
+    if isinstance(prompt, str):
+        prompt = TextPrompt(prompt)
+    return GenerationRequest(id=request_id, model="tiny", prompt=prompt, sampling=sampling, **more)
+
+
+def run(engine, *requests):
+    """Submit all, step until idle, and give each request's events."""
+    events = {request.id: [] for request in requests}
+    told = [event for request in requests for event in engine.submit(request)]
+    while engine.busy:
+        told += engine.step()
+    for event in told:
+        events[event.request_id].append(event.event)
+    return events
+
+
+def text_of(events):
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+def test_answer_depends_on_every_token_of_the_prompt_and_is_what_the_rule_says(make_engine):
+    """A single greedy sequence gives exactly the model's continuation."""
+    events = run(make_engine(), ask("a", "hello"))["a"]
+    assert text_of(events) == checksum_answer("hello", 12)
+    assert events[0] == PromptAccepted(5, truncated=False)
+    assert events[-1].reason is FinishReason.LENGTH
+    assert (events[-1].usage.prompt_tokens, events[-1].usage.completion_tokens) == (5, 12)
+    assert events[-1].context[:5] == tuple(b"hello")
+
+
+def test_more_sequences_than_slots_each_get_the_answer_they_would_get_alone(make_engine):
+    """Batching and waiting for a slot change no answer."""
+    prompts = {f"r{n}": "x" * (n + 1) for n in range(8)}
+    events = run(make_engine(), *(ask(name, prompt) for name, prompt in prompts.items()))
+    assert {name: text_of(told) for name, told in events.items()} == {
+        name: checksum_answer(prompt, 12) for name, prompt in prompts.items()
+    }
+
+
+def test_running_sequences_share_every_step(make_engine):
+    """Tokens of sequences that run together interleave one by one."""
+    engine = make_engine()
+    for request in (ask("a", "one"), ask("b", "two")):
+        list(engine.submit(request))
+    engine.step()
+    order = [event.request_id for _ in range(4) for event in engine.step()]
+    assert order == ["a", "b"] * 4
+
+
+def test_long_prompt_is_computed_in_parts_while_others_go_on(make_engine):
+    """A stream gets a token in every step in which another sequence's prompt is computed."""
+    plan = LoadPlan(context_length=512, slots=2, threads=1)
+    engine = make_engine(plan=plan)
+    list(engine.submit(ask("short", "ab", Sampling(temperature=0, max_tokens=100))))
+    engine.step()
+    long_prompts = [ask(name, name * 100, Sampling(temperature=0, max_tokens=5)) for name in ("qwe",)]
+    told = [event for request in long_prompts for event in engine.submit(request)]
+    assert told[0].event.prompt_tokens == 300
+    steps = [engine.step() for _ in range(3)]
+    assert all("short" in {event.request_id for event in step} for step in steps)
+
+
+def test_cancelled_sequence_frees_its_slot_for_the_next(make_engine):
+    """After a cancel, a waiting sequence runs and the cancelled one says no more."""
+    engine = make_engine(plan=attrs.evolve(PLAN, slots=1))
+    for name in ("first", "second"):
+        list(engine.submit(ask(name, name, Sampling(temperature=0, max_tokens=50))))
+    assert {event.request_id for event in engine.step()} == {"first"}
+    engine.cancel("first")
+    assert {event.request_id for event in engine.step()} == {"second"}
+    engine.cancel("never heard of")
+
+
+def test_stop_text_ends_the_answer_and_is_not_part_of_it(make_engine):
+    """A stop text is found across tokens and left out."""
+    whole = checksum_answer("hello", 12)
+    events = run(make_engine(), ask("a", "hello", attrs.evolve(GREEDY, stop=(whole[5:8],))))["a"]
+    assert text_of(events) == whole[: whole.index(whole[5:8])]
+    assert events[-1].reason is FinishReason.STOP
+
+
+def test_window_ends_an_unbounded_answer(make_engine):
+    """Without a bound a sequence grows to the window, not beyond."""
+    plan = attrs.evolve(PLAN, context_length=40)
+    events = run(make_engine(plan=plan), ask("a", "hello", Sampling(temperature=0)))["a"]
+    assert len(events[-1].context) == 40
+    assert events[-1].reason is FinishReason.LENGTH
+
+
+def test_request_may_ask_for_a_smaller_window(make_engine):
+    """``context_length`` of a request bounds it although the model was loaded with more."""
+    events = run(make_engine(), ask("a", "hello", Sampling(temperature=0), context_length=20))["a"]
+    assert len(events[-1].context) == 20
+
+
+def test_zero_tokens_wanted_computes_nothing(make_engine):
+    """``max_tokens`` 0 ends at once."""
+    engine = make_engine()
+    events = [event.event for event in engine.submit(ask("a", "hello", Sampling(max_tokens=0)))]
+    assert isinstance(events[-1], Finished)
+    assert not engine.busy
+
+
+def test_prompt_over_the_window_is_refused_when_it_must_not_be_cut(make_engine):
+    """``truncate`` False turns a long prompt into an error."""
+    with pytest.raises(ContextOverflowError, match="longer than the context length"):
+        list(make_engine().submit(ask("a", "x" * 300, truncate=False)))
+
+
+def test_cut_chat_keeps_system_and_last_message(make_engine, tokenizer):
+    """Cutting drops the oldest turns first."""
+    turns = [Message(Role.SYSTEM, "be brief")]
+    turns += [Message(Role.USER, f"old question {n} " + "y" * 40) for n in range(6)]
+    turns += [Message(Role.USER, "the last question")]
+    engine = make_engine()
+    events = run(engine, ask("a", ChatPrompt(tuple(turns))))["a"]
+    assert events[0].truncated
+    prompt = tokenizer.decode(events[-1].context)
+    assert prompt.startswith("system: be brief")
+    assert "the last question" in prompt
+    assert "old question 0" not in prompt
+
+
+def test_token_outside_the_vocabulary_is_named(make_engine):
+    """A foreign id is a bad request, not a crash of the model."""
+    for strange in (257, -1):
+        with pytest.raises(InvalidRequestError, match=f"token {strange} is outside"):
+            list(make_engine().submit(ask("a", TokenPrompt((strange,)))))
+
+
+def test_failed_step_ends_its_sequences_and_the_engine_goes_on(make_engine):
+    """An exception in forward reaches each client as an error; the next request works."""
+    engine = make_engine(ChecksumConfig(fail_at_token=10))
+    failed = run(engine, ask("a", "hello"), ask("b", "hi"))
+    assert all(isinstance(events[-1], GenerationError) for events in failed.values())
+    fine = run(engine, ask("c", "hi", Sampling(temperature=0, max_tokens=3)))["c"]
+    assert text_of(fine) == checksum_answer("hi", 3)
+
+
+def test_equal_seeds_give_equal_answers_in_any_company(make_engine):
+    """A seeded sequence draws the same tokens alone and in a batch."""
+    seeded = Sampling(temperature=3.0, top_k=0, top_p=1, seed=7, max_tokens=20)
+    alone = text_of(run(make_engine(), ask("a", "hello", seeded))["a"])
+    company = run(make_engine(), ask("b", "other"), ask("a", "hello", seeded), ask("c", "more"))
+    assert text_of(company["a"]) == alone
+    assert alone != text_of(run(make_engine(), ask("a", "hello", attrs.evolve(seeded, seed=8)))["a"])
+
+
+def test_logprobs_come_one_per_token_and_best_first(make_engine):
+    """Log-probabilities describe the raw distribution."""
+    sampling = attrs.evolve(GREEDY, top_logprobs=2, max_tokens=4)
+    events = run(make_engine(), ask("a", "hello", sampling))["a"]
+    entries = list(itertools.chain.from_iterable(e.logprobs for e in events if isinstance(e, TextDelta)))
+    assert "".join(entry.token for entry in entries) == text_of(events)
+    assert all(entry.alternatives[0] == (entry.token, entry.logprob) for entry in entries)
+    assert all(-0.02 < entry.logprob < 0 for entry in entries)
+
+
+def test_embeddings_are_normalised_cut_and_checked(make_engine):
+    """``normalize`` and ``dimensions`` give unit vectors; long inputs are cut or refused."""
+    engine = make_engine()
+    request = EmbeddingRequest(id="e", model="tiny", inputs=("ab", "c"), dimensions=2)
+    result = engine.embed(request)
+    assert [len(vector) for vector in result.vectors] == [2, 2]
+    assert all(sum(x * x for x in vector) == pytest.approx(1) for vector in result.vectors)
+    assert result.prompt_tokens == 3
+    raw = engine.embed(attrs.evolve(request, normalize=False, dimensions=None))
+    assert raw.vectors[0] == (2.0, 195.0, 97.0, 98.0)
+    with pytest.raises(ContextOverflowError, match="exceeds the context length"):
+        engine.embed(attrs.evolve(request, inputs=("z" * 600,), truncate=False))
+    assert engine.embed(attrs.evolve(request, inputs=("z" * 600,))).prompt_tokens == 512

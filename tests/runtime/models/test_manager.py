@@ -1,0 +1,212 @@
+import asyncio
+import math
+import os
+import signal
+from contextlib import asynccontextmanager
+
+import psutil
+import pytest
+
+from homeport import (
+    GenerationRequest,
+    LoadError,
+    ModelLoaded,
+    ModelUnloaded,
+    Sampling,
+    StoreError,
+    TextDelta,
+    TextPrompt,
+    WorkerDiedError,
+)
+from homeport.config.settings import ModelSettings
+from homeport.models.background import BackgroundTasks
+from homeport.models.local import LocalBackend
+from homeport.models.manager import ModelManager, WorkerRecipe
+from homeport.models.store import ModelStore
+from homeport.testing.tiny_model import checksum_answer
+
+
+class House:
+    """A local backend of the checksum model, its manager and the events they told."""
+
+    def __init__(self, store, model, manager, events):
+        self.store = store
+        self.model = model
+        self.manager = manager
+        self.events = events
+        self.backend = LocalBackend("checksum", store, manager)
+
+    def told(self, kind):
+        return [event for event in self.events if isinstance(event, kind)]
+
+    async def wait_for(self, kind, count=1):
+        async with asyncio.timeout(10):
+            while len(self.told(kind)) < count:
+                await asyncio.sleep(0.01)
+        return self.told(kind)[count - 1]
+
+    async def ask(self, prompt="hello", tokens=5, **more):
+        request = GenerationRequest(
+            id=f"r{id(object())}",
+            model="tiny",
+            prompt=TextPrompt(prompt),
+            sampling=Sampling(temperature=0, max_tokens=tokens),
+            **more,
+        )
+        text = ""
+        async with self.backend.generate(request) as events:
+            async for event in events:
+                text += event.text if isinstance(event, TextDelta) else ""
+        return text
+
+
+@pytest.fixture
+def open_house(tmp_path, install_tiny):
+    """Open a house with the tiny model installed."""
+
+    @asynccontextmanager
+    async def opened(config=None, **settings):
+        store = ModelStore(tmp_path / "models")
+        model = install_tiny(store)
+        events = []
+        recipe = WorkerRecipe(
+            backend="checksum",
+            factory="homeport.testing.tiny_model:ChecksumModel",
+            config_class="homeport.testing.tiny_model:ChecksumConfig",
+            config=config or {},
+        )
+        async with BackgroundTasks() as tasks:
+            manager = ModelManager(
+                recipe=recipe,
+                store=store,
+                settings=ModelSettings(**settings),
+                tasks=tasks,
+                emit=events.append,
+            )
+            try:
+                yield House(store, model, manager, events)
+            finally:
+                await manager.close()
+
+    return opened
+
+
+async def test_many_first_requests_cause_one_load(open_house):
+    """32 simultaneous requests for a model that is not loaded start one worker (R-HOST-14)."""
+    async with open_house() as house:
+        answers = await asyncio.gather(*(house.ask() for _ in range(32)))
+        assert set(answers) == {checksum_answer("hello", 5)}
+        assert len(house.told(ModelLoaded)) == 1
+
+
+async def test_model_leaves_after_its_time_and_its_process_ends(open_house):
+    """keep_alive counts from going idle; then the worker is gone."""
+    async with open_house(keep_alive="200ms") as house:
+        await house.ask()
+        (resident,) = house.manager.residents()
+        assert resident.resident_bytes > 1_000_000
+        children = psutil.Process().children()
+        assert (await house.wait_for(ModelUnloaded)).reason == "expired"
+        assert house.manager.residents() == ()
+        assert not any(child.is_running() for child in children)
+
+
+async def test_last_request_decides_how_long_a_model_stays(open_house):
+    """A keep-alive of a request overrides the default, for ever too."""
+    async with open_house(keep_alive="1ms") as house:
+        await house.ask(keep_alive_seconds=math.inf)
+        await asyncio.sleep(0.05)
+        (resident,) = house.manager.residents()
+        assert resident.expires_at is None
+        await house.ask(keep_alive_seconds=0)
+        assert (await house.wait_for(ModelUnloaded)).reason == "expired"
+
+
+async def test_model_in_use_does_not_leave(open_house):
+    """The clock does not run while a request does."""
+    async with open_house({"step_seconds": 0.02}, keep_alive="1ms") as house:
+        assert await house.ask(tokens=20) == checksum_answer("hello", 20)
+
+
+async def test_unload_lets_running_requests_finish(open_house):
+    """An unload takes the model out of service and ends it after its last request."""
+    async with open_house({"step_seconds": 0.02}) as house:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(house.ask(tokens=20))
+            await house.wait_for(ModelLoaded)
+            await asyncio.sleep(0.1)
+            await house.backend.unload("tiny")
+            assert house.manager.residents() == ()
+        assert running.result() == checksum_answer("hello", 20)
+        await house.wait_for(ModelUnloaded)
+
+
+async def test_dead_worker_is_replaced_by_the_next_request(open_house):
+    """After ``kill -9`` the running request gets an error and the next one an answer (R-HOST-27)."""
+    async with open_house({"step_seconds": 0.01}) as house:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(_outcome(house.ask(tokens=300)))
+            await house.wait_for(ModelLoaded)
+            await asyncio.sleep(0.1)
+            os.kill(psutil.Process().children()[0].pid, signal.SIGKILL)
+        assert isinstance(running.result(), WorkerDiedError)
+        assert (await house.wait_for(ModelUnloaded)).reason == "died"
+        assert await house.ask() == checksum_answer("hello", 5)
+
+
+async def _outcome(work):
+    try:
+        return await work
+    except WorkerDiedError as error:
+        return error
+
+
+async def test_larger_window_reloads_and_a_smaller_one_does_not(open_house):
+    """A model loaded with more than asked for serves as it is."""
+    async with open_house(context_length=64) as house:
+        await house.ask()
+        await house.ask(context_length=32)
+        assert len(house.told(ModelLoaded)) == 1
+        await house.ask(context_length=128)
+        assert len(house.told(ModelLoaded)) == 2
+        assert (await house.wait_for(ModelUnloaded)).reason == "replaced"
+        assert [resident.context_length for resident in house.manager.residents()] == [128]
+
+
+async def test_flipped_byte_is_refused_with_the_way_to_mend_it(open_house):
+    """A damaged file is found at load, also when its size is right; nothing stays running."""
+    async with open_house() as house:
+        file = house.model.folder / "tokenizer_config.json"
+        content = file.read_bytes()
+        file.write_bytes(content.replace(b"assistant", b"assistanT"))
+        with pytest.raises(StoreError, match="homeport pull tiny"):
+            await house.ask()
+        assert house.manager.residents() == ()
+        file.write_bytes(content)
+        assert await house.ask() == checksum_answer("hello", 5)
+
+
+async def test_model_that_cannot_be_loaded_fails_for_all_who_wait(open_house):
+    """Everybody who waited for a load is told why it failed."""
+    async with open_house({"no_such_setting": 1}) as house:
+        outcomes = await asyncio.gather(*(house.ask() for _ in range(3)), return_exceptions=True)
+    assert all("no_such_setting" in str(outcome) for outcome in outcomes)
+
+
+async def test_load_that_takes_too_long_is_an_error(open_house):
+    """A load has a bound."""
+    async with open_house(load_timeout_seconds=0.01) as house:
+        with pytest.raises(LoadError, match="load_timeout_seconds"):
+            await house.ask()
+
+
+async def test_impatient_client_does_not_stop_the_load_of_others(open_house):
+    """A waiter that leaves takes nothing with it."""
+    async with open_house() as house:
+        async with asyncio.TaskGroup() as tasks:
+            impatient = tasks.create_task(house.ask())
+            patient = tasks.create_task(house.ask())
+            await asyncio.sleep(0.05)
+            impatient.cancel()
+        assert patient.result() == checksum_answer("hello", 5)
+        assert len(house.told(ModelLoaded)) == 1
