@@ -1,6 +1,14 @@
 import hashlib
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
 
+import attrs
 import pytest
 
 from homeport import Capability
@@ -8,6 +16,71 @@ from homeport.models.manifest import Manifest, ModelFile, WeightsFormat
 from homeport.models.names import ModelName
 from homeport.models.store import ModelStore
 from homeport.testing.tiny_model import CONTEXT_LENGTH, write_tiny_model
+
+CHAT_MODEL = "smollm2:135m"
+EMBEDDING_MODEL = "all-minilm"
+PULL_TIMEOUT_SECONDS = 600
+START_TIMEOUT_SECONDS = 60
+
+
+@attrs.frozen
+class LiveServer:
+    """A ``homeport serve`` process and where it listens."""
+
+    url: str
+    pid: int
+
+
+@pytest.fixture(scope="session")
+def starter_home(tmp_path_factory) -> Path:
+    """A home that holds the starter models."""
+    given = os.environ.get("HOMEPORT_TEST_HOME")
+    home = Path(given) if given else tmp_path_factory.mktemp("starter-home")
+    for model in (CHAT_MODEL, EMBEDDING_MODEL):
+        pulled = subprocess.run(
+            [sys.executable, "-m", "homeport", "pull", model],
+            env={**os.environ, "HOMEPORT_HOME": str(home), "HOMEPORT_SERVER_PORT": "0"},
+            capture_output=True,
+            text=True,
+            timeout=PULL_TIMEOUT_SECONDS,
+            check=False,
+        )
+        assert pulled.returncode == 0, pulled.stderr
+    return home
+
+
+@pytest.fixture(scope="session")
+def starter_folder(starter_home) -> Path:
+    """Where the converted starter model lies, in Hugging Face layout."""
+    model = ModelStore(starter_home / "models").find(ModelName.parse(CHAT_MODEL))
+    assert model is not None
+    return model.folder
+
+
+@contextmanager
+def serving(home, **variables):
+    """Run a server on a free port until the block ends."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "homeport", "serve", "--port", "0", "--parent-fd", str(theirs.fileno())],
+            env={**os.environ, "HOMEPORT_HOME": str(home), **variables},
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+        try:
+            ours.settimeout(START_TIMEOUT_SECONDS)
+            yield LiveServer(ours.makefile().readline().strip(), process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(START_TIMEOUT_SECONDS) == 0
+
+
+@pytest.fixture(scope="session")
+def starter_server(starter_home):
+    """A server with the starter models."""
+    with serving(starter_home) as live:
+        yield live
 
 
 @pytest.fixture(scope="session")

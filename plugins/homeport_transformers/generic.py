@@ -15,7 +15,8 @@ from homeport import GenerationError, LoadError, LoadPlan, TokenBatch, TokenMode
 from homeport_transformers.checkpoint import Checkpoint
 from homeport_transformers.library import build
 
-_ATTENTION_KINDS = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
+_OTHER = "Choose a model of another architecture"
+_ATTENTION_KINDS = frozenset({"full_attention", "sliding_attention"})
 """Layers whose whole past fits a plain cache; the window is in the mask that transformers builds."""
 
 
@@ -133,13 +134,22 @@ class GenericDecoder:
     def _advance(self, slot: _Slot, tokens: Sequence[int]) -> NDArray[np.float32]:
         """Append tokens to a slot; logits of the last one: float32 [vocabulary_size]."""
         ids = torch.tensor([list(tokens)])
-        outputs = self._model(input_ids=ids, past_key_values=slot.cache, use_cache=True, **self._options)
+        try:
+            outputs = self._model(input_ids=ids, past_key_values=slot.cache, use_cache=True, **self._options)
+        except BaseException:
+            # Some layers hold the new tokens by now and others do not.
+            slot.cache = self._cache()
+            slot.tokens.clear()
+            raise
         slot.tokens.extend(tokens)
         logits: NDArray[np.float32] = outputs.logits[0, -1].float().numpy()
         return logits
 
     def _empty(self) -> _Slot:
-        return _Slot(DynamicCache() if self._attends_only else DynamicCache(config=self._model.config))
+        return _Slot(self._cache())
+
+    def _cache(self) -> DynamicCache:
+        return DynamicCache() if self._attends_only else DynamicCache(config=self._model.config)
 
     def _probe(self, context_length: int) -> TokenModelFacts:
         """Run two tokens to learn how the model keeps its past."""
@@ -161,6 +171,3 @@ class GenericDecoder:
             context_length=context_length,
             kv_bytes_per_token=slot.size_bytes - first_bytes,
         )
-
-
-_OTHER = "Choose a model of another architecture"

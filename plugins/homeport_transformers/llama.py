@@ -52,6 +52,7 @@ class LlamaDecoder:
             LoadError: Files and config.json contradict each other, or memory does not suffice.
         """
         shape = LlamaShape.read(checkpoint.config)
+        weights = LlamaWeights.load(checkpoint, shape, dtype)
         cache = KvCache(
             KvShape(
                 layers=shape.layers,
@@ -62,7 +63,7 @@ class LlamaDecoder:
                 dtype=dtype,
             )
         )
-        return cls(shape, LlamaWeights.load(checkpoint, shape, dtype), cache)
+        return cls(shape, weights, cache)
 
     @torch.inference_mode()
     def forward(self, batch: TokenBatch) -> NDArray[np.float32]:

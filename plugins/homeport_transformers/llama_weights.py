@@ -18,18 +18,19 @@ _OUTPUT = "lm_head.weight"
 _LAYER = re.compile(r"model\.layers\.(?P<index>\d+)\.(?P<part>.+)")
 _ROTARY_BUFFER = "self_attn.rotary_emb.inv_freq"
 """Old checkpoints carry it; it follows from config.json."""
+_FLOATS = frozenset({"F32", "F16", "BF16"})
 
 
 def strange_tensor(checkpoint: Checkpoint, shape: LlamaShape) -> str | None:
-    """Name a stored tensor that the lean forward pass would leave unused; None when there is none."""
+    """Name a stored tensor that the lean forward pass would not use as it is meant, or return None."""
     parts = {*_layer_sizes(shape), _ROTARY_BUFFER}
-    for name in checkpoint.tensors:
+    for name, tensor in checkpoint.tensors.items():
         layer = _LAYER.fullmatch(name)
         if layer is None:
             known = name in {_EMBEDDING, _NORM, _OUTPUT}
         else:
             known = int(layer["index"]) < shape.layers and layer["part"] in parts
-        if not known:
+        if not known or tensor.dtype not in _FLOATS:
             return name
     return None
 

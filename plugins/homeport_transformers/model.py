@@ -83,13 +83,8 @@ class TransformersModel:
             context_length=min(plan.context_length, facts.context_length),
             vocabulary_size=facts.vocabulary_size,
         )
-        logger.info(
-            "{} loaded: type {}, {} threads, {}",
-            path.name,
-            dtype,
-            plan.threads,
-            f"through transformers because {reason}" if reason else "own forward pass",
-        )
+        route = f"transformers, because {reason}" if reason else "the lean forward pass"
+        logger.info("{} computes in {} on {} threads through {}", path.name, dtype, plan.threads, route)
         return facts
 
     def forward(self, batch: TokenBatch) -> NDArray[np.float32]:
@@ -103,6 +98,8 @@ class TransformersModel:
         """
         if self._decoder is None:
             raise UnsupportedError("an embedding model does not generate text")
+        if not batch.rows:
+            return np.empty((0, self._bounds.vocabulary_size), np.float32)
         self._bounds.check(batch)
         return self._decoder.forward(batch)
 
@@ -142,7 +139,7 @@ class TransformersModel:
         reason = why_not_llama(checkpoint.config)
         if reason is None:
             stray = strange_tensor(checkpoint, LlamaShape.read(checkpoint.config))
-            reason = stray and f"it holds a tensor {stray!r}"
+            reason = stray and f"it holds the tensor {stray!r}"
         return reason
 
     def _load_through_transformers(self, checkpoint: Checkpoint, plan: LoadPlan, dtype: torch.dtype) -> None:

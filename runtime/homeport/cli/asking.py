@@ -6,7 +6,6 @@ import attrs
 
 from homeport.cli.answers import AnswerTiming
 from homeport.cli.client import AnswerError, Client, JsonObject
-from homeport.cli.text import harmless
 
 ChatMessage = Mapping[str, str]
 """``role`` and ``content``, as the wire has them."""
@@ -79,7 +78,7 @@ def _stream(client: Client, path: str, body: JsonObject, write: Callable[[str], 
             piece = _piece(chunk)
             if piece:
                 pieces.append(piece)
-                write(harmless(piece))
+                write(piece)
             if chunk.get("done") is True:
                 final = chunk
     if final is None:

@@ -120,7 +120,11 @@ class Client:
             if line.strip():
                 answer = self._decode(line)
                 if answer.get("error"):
-                    raise AnswerError(_shown(answer["error"]), http_status=response.status)
+                    raise AnswerError(
+                        _shown(answer["error"]),
+                        http_status=response.status,
+                        hint=_hint(response.status, answer),
+                    )
                 yield answer
 
     @contextmanager
@@ -179,14 +183,19 @@ def _refusal(response: http.client.HTTPResponse, data: bytes, address: Address) 
 
 
 def _hint(status: int, answer: JsonObject) -> str | None:
+    """Say how to mend it: in the server's words, else in ours."""
+    told = answer.get("hint")
+    if isinstance(told, str) and told:
+        return _shown(told)
     if status == _UNAUTHORIZED:
         return "Set HOMEPORT_API_KEY to the server's key"
     if status == _FORBIDDEN:
         return "This key may not do that, or the server does not answer to this host name"
     near = answer.get("suggestions")
-    if isinstance(near, list) and near:
-        return f"Did you mean {' or '.join(harmless_line(str(name)) for name in near)}?"
-    return None
+    names = [harmless_line(str(name)) for name in near] if isinstance(near, list) else []
+    if names and f"'{names[0]}'" in str(answer.get("error")):
+        return f"It is known but not installed. Run: homeport pull {names[0]}"
+    return f"Did you mean {' or '.join(names)}?" if names else None
 
 
 def _shown(text: object) -> str:

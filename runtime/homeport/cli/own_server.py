@@ -68,7 +68,8 @@ def own_server(invocation: Invocation, settings: "Settings") -> Iterator[Address
 def _spawn(invocation: Invocation, descriptor: int, log: _Log | None) -> "subprocess.Popen[bytes]":
     arguments = ["serve", "--host", "127.0.0.1", "--port", "0", "--parent-fd", str(descriptor)]
     return subprocess.Popen(
-        [sys.executable, "-m", "homeport", *invocation.arguments(), *arguments],
+        # -P: the folder a command is run in is no place to import from.
+        [sys.executable, "-P", "-m", "homeport", *invocation.arguments(), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=log.file if log else None,

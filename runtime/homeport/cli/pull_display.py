@@ -50,9 +50,7 @@ class LineDisplay:
         percent = 100 * progress.completed_bytes // progress.total_bytes
         if percent >= self._percent + _LINE_EVERY_PERCENT:
             self._percent = percent - percent % _LINE_EVERY_PERCENT
-            self._write(
-                f"  {percent}% of {figures.size(progress.total_bytes)} of {harmless_line(progress.status)}\n"
-            )
+            self._write(f"  {percent}% of {figures.size(progress.total_bytes)}\n")
 
 
 class _BarDisplay:

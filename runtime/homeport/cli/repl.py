@@ -1,16 +1,16 @@
 """A talk with a model at the terminal."""
 
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import attrs
 import click
 
+from homeport.cli.answer_output import answer_output
 from homeport.cli.answers import ModelDescription
 from homeport.cli.asking import ChatMessage, Manner, chat
 from homeport.cli.client import Client
-from homeport.cli.pull import ensure_model
+from homeport.cli.pulling import ensure_model
 from homeport.cli.show import SECTIONS, overview, part
 from homeport.cli.text import harmless_line
 from homeport.cli.timing import timing_lines
@@ -77,20 +77,15 @@ def _answer(talk: Talk, text: str) -> None:
     """Ask and print; an answer that is stopped or fails leaves the talk as it was."""
     question = {"role": "user", "content": text}
     try:
-        answer = chat(talk.client, talk.manner, [*talk.messages, question], write=write_piece)
+        with answer_output() as output:
+            answer = chat(talk.client, talk.manner, [*talk.messages, question], write=output.write)
     except KeyboardInterrupt:
-        click.echo("\n")
         return
-    click.echo("\n")
+    finally:
+        click.echo()
     talk.messages += [question, {"role": "assistant", "content": answer.text}]
     if talk.verbose:
         click.echo("\n".join(timing_lines(answer.timing)) + "\n", err=True)
-
-
-def write_piece(piece: str) -> None:
-    """Print a piece of an answer at once."""
-    sys.stdout.write(piece)
-    sys.stdout.flush()
 
 
 def _obey(talk: Talk, command: TypedCommand) -> None:

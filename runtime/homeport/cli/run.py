@@ -5,13 +5,14 @@ import sys
 
 import click
 
+from homeport.cli.answer_output import answer_output
 from homeport.cli.asking import Manner, generate
 from homeport.cli.client import Client, JsonObject
 from homeport.cli.connection import connected
 from homeport.cli.invocation import Invocation
 from homeport.cli.options import pass_invocation
-from homeport.cli.pull import ensure_model
-from homeport.cli.repl import Talk, converse, write_piece
+from homeport.cli.pulling import ensure_model
+from homeport.cli.repl import Talk, converse
 from homeport.cli.timing import timing_lines
 
 
@@ -73,8 +74,8 @@ def run(
 
 
 def _ask_once(client: Client, manner: Manner, question: str, *, verbose: bool) -> None:
-    answer = generate(client, manner, question, write=write_piece)
-    click.echo()
+    with answer_output() as output:
+        answer = generate(client, manner, question, write=output.write)
     if verbose:
         click.echo("\n" + "\n".join(timing_lines(answer.timing)), err=True)
 

@@ -3,23 +3,19 @@
 import asyncio
 import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 
-from homeport.cli.address import Address
 from homeport.cli.invocation import Invocation
 from homeport.cli.options import pass_invocation
 from homeport.config.assignments import Assignment
-from homeport.domain.errors import ConfigError
-
-if TYPE_CHECKING:
-    from homeport.config.settings import ServerSettings
 
 
 @click.command("serve", epilog="\b\nExample:\n  homeport serve --port 8080")
 @click.option("--host", metavar="ADDRESS", help="Address to listen on; any but loopback needs a key.")
-@click.option("--port", metavar="PORT", type=click.IntRange(0, 65535), help="Port to listen on; 0 takes a free one.")
+@click.option(
+    "--port", metavar="PORT", type=click.IntRange(0, 65535), help="Port to listen on; 0 is a free one."
+)
 @click.option("--insecure", is_flag=True, help="Listen beyond loopback without a key.")
 @click.option("--parent-fd", type=int, hidden=True, help="Socket of a parent: told the URL, its end is ours.")
 @pass_invocation
@@ -31,7 +27,6 @@ def serve(
     The first Ctrl-C or SIGTERM lets running requests finish, up to 25 seconds; a second one ends at once.
     """
     loaded = invocation.load(*_flags(host, port, insecure=insecure))
-    refuse_open_bind(loaded.settings.server)
 
     from loguru import logger  # noqa: PLC0415 - with the host it takes 0.4 s, which help need not wait for
 
@@ -43,21 +38,6 @@ def serve(
         logger.warning("{}", warning)
     parent = None if parent_fd is None else socket.socket(fileno=parent_fd)
     asyncio.run(host_until_stopped(loaded.settings, parent=parent))
-
-
-def refuse_open_bind(server: "ServerSettings") -> None:
-    """Let only those listen beyond this machine who have a key or insist.
-
-    Raises:
-        ConfigError: The address is not loopback, there is no key, and nobody insists.
-    """
-    address = Address(host=server.host.strip("[]"), port=server.port)
-    if address.is_loopback or server.api_key or server.insecure:
-        return
-    raise ConfigError(
-        f"refused to listen on {server.host!r} without a key: whoever reaches this machine could use it",
-        hint="Set HOMEPORT_API_KEY, listen on 127.0.0.1, or insist with `homeport serve --insecure`",
-    )
 
 
 def _flags(host: str | None, port: int | None, *, insecure: bool) -> Iterator[Assignment]:

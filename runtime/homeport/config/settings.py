@@ -44,6 +44,7 @@ class ServerSettings:
         (), "further browser origins to answer, with * as wildcard", env=("OLLAMA_ORIGINS",)
     )
     max_body_bytes: int = setting(32 * 1024**2, "largest request body")
+    body_timeout_seconds: float = setting(30.0, "how long a request body may take to arrive")
 
 
 @attrs.frozen(kw_only=True)

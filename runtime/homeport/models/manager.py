@@ -106,9 +106,10 @@ class ModelManager:
 
     async def close(self) -> None:
         """End all workers."""
-        for resident in [*self._residents.values(), *self._retired]:
-            await self._end(resident, "closed")
+        open_residents = [*self._residents.values(), *self._retired]
         self._residents.clear()
+        for resident in open_residents:
+            await self._end(resident, "closed")
 
     def _window(self, model: StoredModel, wanted: int | None) -> int:
         window = wanted or self._settings.context_length

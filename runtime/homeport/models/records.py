@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import attrs
 import cattrs
 from cattrs.errors import BaseValidationError
+from cattrs.v import format_exception
 
 from homeport.domain.errors import StoreError
 from homeport.domain.models import Capability
@@ -57,13 +58,18 @@ def structure_record(kind: type[R], tree: object) -> R:
     try:
         return _CONVERTER.structure(tree, kind)
     except (BaseValidationError, ValueError, TypeError) as error:
-        raise ValueError("; ".join(cattrs.transform_error(error))) from error
+        raise ValueError("; ".join(cattrs.transform_error(error, format_exception=_explain))) from error
 
 
 def unstructure_record(record: attrs.AttrsInstance) -> dict[str, Any]:
     """Turn a record into plain data."""
     tree: dict[str, Any] = _CONVERTER.unstructure(record)
     return tree
+
+
+def _explain(error: BaseException, kind: type | None) -> str:
+    is_told = isinstance(error, ValueError | TypeError) and error.args and isinstance(error.args[0], str)
+    return error.args[0] if is_told else format_exception(error, kind)
 
 
 def _strict(value: object, kind: type) -> object:

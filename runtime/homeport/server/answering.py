@@ -4,13 +4,14 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import msgspec
-from aiohttp import ClientConnectionResetError, web
+from aiohttp import web
 
 from homeport.domain.generation import GenerationRequest
 from homeport.server.dialects import json_response
+from homeport.server.failure import ClientGoneError
 from homeport.server.generations import Generations, Outcome, Step, running
 from homeport.server.state import PING_SECONDS, RUNTIME
-from homeport.server.streaming import Framing, FrameStream
+from homeport.server.streaming import FrameStream, Framing
 
 
 class Encoder(Protocol):
@@ -67,7 +68,7 @@ async def _stream(
             else:
                 await frames.send(encoder.encode(step), events.headers)
         await frames.send(encoder.finish(), events.headers)
-    except ClientConnectionResetError:
+    except ClientGoneError:
         raise
     except Exception as error:  # noqa: BLE001 - told within the stream, or raised again
         return await frames.fail(error)

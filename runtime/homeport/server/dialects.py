@@ -7,8 +7,13 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET
 
-from homeport.domain.errors import ContextOverflowError, ModelNotFoundError, OverloadedError, RequestTooLargeError
-from homeport.domain.errors import UnauthorizedError
+from homeport.domain.errors import (
+    ContextOverflowError,
+    ModelNotFoundError,
+    OverloadedError,
+    RequestTooLargeError,
+    UnauthorizedError,
+)
 from homeport.server.failure import Failure
 from homeport.server.schemas import ollama, openai
 
@@ -48,7 +53,7 @@ class OllamaDialect:
 
     def error(self, failure: Failure) -> msgspec.Struct:
         """Build ``{"error": text}``."""
-        return ollama.ErrorAnswer(error=failure.text, suggestions=failure.suggestions, hint=failure.hint)
+        return ollama.ErrorAnswer(failure.text, failure.suggestions, failure.hint)
 
     def response(self, failure: Failure) -> web.Response:
         """Answer in JSON, or in plain text where no route matched."""

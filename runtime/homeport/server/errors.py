@@ -3,15 +3,18 @@
 import asyncio
 import time
 
-from aiohttp import ClientConnectionResetError, web
+from aiohttp import web
 from aiohttp.typedefs import Handler
 from loguru import logger
 
+from homeport.domain.errors import HomeportError
 from homeport.server.dialects import dialect_of
-from homeport.server.failure import Failure, failure_of
+from homeport.server.failure import ClientGoneError, Failure, failure_of
 from homeport.server.request_ids import request_id_of
 from homeport.server.state import ARRIVED_AT, REQUEST_ID, nanoseconds_since
 
+_CLIENT_GONE = 499
+"""For the log: nobody reads the response."""
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
 
 
@@ -22,9 +25,11 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     request[REQUEST_ID] = request_id_of(request)
     try:
         response = await handler(request)
-    except (asyncio.CancelledError, ClientConnectionResetError):
-        _log_access(request, 499)
+    except asyncio.CancelledError:
+        _log_access(request, _CLIENT_GONE)
         raise
+    except ClientGoneError:
+        response = web.Response(status=_CLIENT_GONE)
     except Exception as error:  # noqa: BLE001 - the last resort: logged with its cause, answered opaquely
         failure = failure_of(error)
         log_failure(request, failure, error)
@@ -34,11 +39,13 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def log_failure(request: web.Request, failure: Failure, error: Exception) -> None:
-    """Write down the cause of a failure under the request id."""
-    if failure.is_ours:
-        logger.opt(exception=error).error("request {} failed: {}", request[REQUEST_ID], failure.text)
-    else:
-        logger.debug("request {} refused with {}: {}", request[REQUEST_ID], failure.status, failure.text)
+    """Write down the cause of a failure under the request id; errors raised on purpose need no traceback."""
+    name = request[REQUEST_ID]
+    if not failure.is_ours:
+        logger.debug("request {} refused with {}: {!r}", name, failure.status, failure.text)
+        return
+    cause = error.__cause__ if isinstance(error, HomeportError) else error
+    logger.opt(exception=cause).error("request {} failed: {}: {!r}", name, type(error).__name__, str(error))
 
 
 def _log_access(request: web.Request, status: int) -> None:

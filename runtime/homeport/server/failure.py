@@ -29,6 +29,10 @@ _LEAST_RETRY_SECONDS = 1
 _MOST_RETRY_SECONDS = 120
 
 
+class ClientGoneError(Exception):
+    """The client left while its response was being written."""
+
+
 @attrs.frozen(kw_only=True)
 class Failure:
     """What a client is told.
@@ -101,8 +105,10 @@ def _headers(error: HomeportError) -> dict[str, str]:
 
 def _of_http(error: web.HTTPException) -> Failure:
     if isinstance(error, web.HTTPMethodNotAllowed):
-        allow = {hdrs.ALLOW: error.headers[hdrs.ALLOW]}
-        return Failure(status=405, text=NO_SUCH_METHOD, code="method_not_allowed", headers=allow, is_bare=True)
+        allow = {"Allow": error.headers["Allow"]}
+        return Failure(
+            status=405, text=NO_SUCH_METHOD, code="method_not_allowed", headers=allow, is_bare=True
+        )
     if isinstance(error, web.HTTPNotFound):
         return Failure(status=404, text=NO_SUCH_PATH, code="not_found", is_bare=True)
     return Failure(status=error.status, text=error.reason.lower(), code="http")

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -17,7 +18,9 @@ from homeport.domain.generation import (
     TokenLogprob,
 )
 from homeport.gateway.pipeline import Gateway
-from homeport.gateway.reply import RouteTrace
+
+if TYPE_CHECKING:
+    from homeport.gateway.reply import RouteTrace
 
 _WAITING_EVENTS = 64
 """Events that a slow client may leave behind before its generations wait for it."""

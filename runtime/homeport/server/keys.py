@@ -31,7 +31,8 @@ class KeyRing:
         scheme, _, token = headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         bearer = token.strip() if scheme.lower() == _BEARER else ""
         sent = (bearer, headers.get("x-api-key", ""))
-        return any([hmac.compare_digest(_digest(key), self._digest) for key in sent])
+        matches = [hmac.compare_digest(_digest(key), self._digest) for key in sent]
+        return any(matches)
 
 
 def _digest(key: str) -> bytes:

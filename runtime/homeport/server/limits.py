@@ -37,7 +37,9 @@ def within(
     """
     if max(low, -sys.float_info.max) <= value <= min(high, sys.float_info.max):
         return value
-    raise InvalidRequestError(f"{label} must be {_bounds(low, high)}, got {shown(value)}", field=field or label)
+    raise InvalidRequestError(
+        f"{label} must be {_bounds(low, high)}, got {shown(value)}", field=field or label
+    )
 
 
 def _bounds(low: float, high: float) -> str:

@@ -9,33 +9,12 @@ from homeport.domain.errors import InvalidRequestError, StoreError
 from homeport.domain.models import ModelInfo
 from homeport.server.limits import MAX_INTEGER, MAX_SEED, MAX_STOPS, at_most, within
 from homeport.server.options import Options
-from homeport.server.quoting import shown
 
-
-@attrs.frozen
-class _Range:
-    low: float
-    high: float = math.inf
-
-
-_ANY = _Range(-math.inf)
-_INTEGERS = {
-    "num_predict": _Range(-2, MAX_INTEGER),
-    "num_ctx": _Range(0, MAX_INTEGER),
-    "top_k": _Range(-1, MAX_INTEGER),
-    "repeat_last_n": _Range(-1, MAX_INTEGER),
-    "seed": _Range(-MAX_SEED, MAX_SEED),
-}
-_FLOATS = {
-    "temperature": _Range(0),
-    "top_p": _Range(0, 1),
-    "min_p": _Range(0, 1),
-    "repeat_penalty": _Range(1e-6),
-    "presence_penalty": _ANY,
-    "frequency_penalty": _ANY,
-}
 _IGNORED_INTEGERS = ("num_keep", "num_batch", "num_thread", "num_gpu", "main_gpu", "draft_num_predict")
+_LEAST_REPEAT_PENALTY = 1e-6
 _TYPICAL_OFF = 1.0
+_UNLIMITED = -1
+"""What Ollama takes ``num_predict`` 0 for, too."""
 
 
 def read_options(given: Mapping[str, object] | None) -> Options:
@@ -44,20 +23,23 @@ def read_options(given: Mapping[str, object] | None) -> Options:
     Raises:
         InvalidRequestError: A value has the wrong type, is out of range, or asks for what is not built.
     """
-    values = {name: value for name, value in (given or {}).items() if value is not None}
-    for name in _IGNORED_INTEGERS:
-        _integer(name, values.get(name, 0), _ANY)
-    if not isinstance(values.get("use_mmap", True), bool):
-        raise _wrong_type("use_mmap", "boolean")
-    if _float("typical_p", values.get("typical_p", _TYPICAL_OFF), _Range(0)) < _TYPICAL_OFF:
-        message = f'option "typical_p" is not supported yet, got {shown(values["typical_p"])}'
-        raise InvalidRequestError(message, field="options.typical_p")
-    integers = {name: _integer(name, values[name], bounds) for name, bounds in _INTEGERS.items() if name in values}
-    floats = {name: _float(name, values[name], bounds) for name, bounds in _FLOATS.items() if name in values}
-    if integers.get("num_predict") == 0:
-        integers["num_predict"] = -1  # Ollama generates without bound for 0 as for -1.
-    stop = _stop(values["stop"]) if "stop" in values else None
-    return Options(**integers, **floats, stop=stop)
+    fields = _Fields({name: value for name, value in (given or {}).items() if value is not None})
+    fields.check_ignored()
+    limit = fields.integer("num_predict", -2, MAX_INTEGER)
+    return Options(
+        num_predict=_UNLIMITED if limit == 0 else limit,
+        num_ctx=fields.integer("num_ctx", 0, MAX_INTEGER),
+        temperature=fields.number("temperature", 0),
+        top_k=fields.integer("top_k", -1, MAX_INTEGER),
+        top_p=fields.number("top_p", 0, 1),
+        min_p=fields.number("min_p", 0, 1),
+        repeat_last_n=fields.integer("repeat_last_n", -1, MAX_INTEGER),
+        repeat_penalty=fields.number("repeat_penalty", _LEAST_REPEAT_PENALTY),
+        presence_penalty=fields.number("presence_penalty"),
+        frequency_penalty=fields.number("frequency_penalty"),
+        seed=fields.integer("seed", -MAX_SEED, MAX_SEED),
+        stop=fields.texts("stop"),
+    )
 
 
 def model_options(model: ModelInfo) -> Options:
@@ -73,26 +55,54 @@ def model_options(model: ModelInfo) -> Options:
         raise StoreError(message, hint=f"Pull it again: homeport pull {model.name}") from error
 
 
-def _integer(name: str, value: object, bounds: _Range) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong_type(name, "integer")
-    finite = within(f'option "{name}"', value, bounds.low, bounds.high, field=f"options.{name}")
-    return int(finite)
+@attrs.frozen
+class _Fields:
+    """The values that were given, read by name and type."""
+
+    values: Mapping[str, object]
+
+    def integer(self, name: str, low: float = -math.inf, high: float = math.inf) -> int | None:
+        """Read an integer; a fraction is cut off."""
+        number = self._number(name, "integer")
+        return None if number is None else int(_within(name, number, low, high))
+
+    def number(self, name: str, low: float = -math.inf, high: float = math.inf) -> float | None:
+        number = self._number(name, "float32")
+        return None if number is None else float(_within(name, number, low, high))
+
+    def texts(self, name: str) -> tuple[str, ...] | None:
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list | tuple):
+            raise _wrong_type(name, "array")
+        if not all(isinstance(text, str) for text in value):
+            raise _wrong_type(name, "array of strings")
+        at_most(f"options.{name}", len(value), MAX_STOPS, "texts")
+        return tuple(value)
+
+    def check_ignored(self) -> None:
+        """Check the types of what has no effect here, and refuse what would change the answer."""
+        for name in _IGNORED_INTEGERS:
+            self.integer(name)
+        if not isinstance(self.values.get("use_mmap", True), bool):
+            raise _wrong_type("use_mmap", "boolean")
+        typical_p = self.number("typical_p", 0)
+        if typical_p is not None and typical_p < _TYPICAL_OFF:
+            message = f'option "typical_p" is not supported yet, got {typical_p}'
+            raise InvalidRequestError(message, field="options.typical_p")
+
+    def _number(self, name: str, kind: str) -> int | float | None:
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise _wrong_type(name, kind)
+        return value
 
 
-def _float(name: str, value: object, bounds: _Range) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong_type(name, "float32")
-    return float(within(f'option "{name}"', value, bounds.low, bounds.high, field=f"options.{name}"))
-
-
-def _stop(value: object) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple):
-        raise _wrong_type("stop", "array")
-    if not all(isinstance(text, str) for text in value):
-        raise _wrong_type("stop", "array of strings")
-    at_most("options.stop", len(value), MAX_STOPS, "texts")
-    return tuple(value)
+def _within(name: str, value: float, low: float, high: float) -> float:
+    return within(f'option "{name}"', value, low, high, field=f"options.{name}")
 
 
 def _wrong_type(name: str, kind: str) -> InvalidRequestError:

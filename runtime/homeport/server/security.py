@@ -14,10 +14,11 @@ from homeport.server.routes import Scope, scope_of
 from homeport.server.state import ALLOWED_ORIGIN, REQUEST_ID
 
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
+_SERVER = "homeport"
 _CROSS_SITE = "cross-site"
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Gate:
     """The three checks of one server."""
 
@@ -29,9 +30,9 @@ class Gate:
     def of(cls, settings: ServerSettings) -> "Gate":
         """Build the checks that settings ask for."""
         return cls(
-            HostPolicy(settings.allowed_hosts),
-            OriginPolicy(settings.allowed_origins),
-            KeyRing(settings.api_key),
+            hosts=HostPolicy(settings.allowed_hosts),
+            origins=OriginPolicy(settings.allowed_origins),
+            keys=KeyRing(settings.api_key),
         )
 
 
@@ -54,6 +55,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
     """Add the request id, and what a browser needs, to every response."""
     response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+    response.headers[hdrs.SERVER] = _SERVER
     if ALLOWED_ORIGIN in request:
         response.headers.update(cors_headers(request[ALLOWED_ORIGIN]))
 

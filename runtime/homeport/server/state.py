@@ -8,6 +8,8 @@ from aiohttp import web
 from homeport.runtime import Runtime
 
 RUNTIME: web.AppKey[Runtime] = web.AppKey("runtime", Runtime)
+VERSION: web.AppKey[str] = web.AppKey("version", str)
+"""Of homeport."""
 PING_SECONDS: web.AppKey[float] = web.AppKey("ping_seconds", float)
 """Longest silence on an SSE stream before a comment is sent."""
 

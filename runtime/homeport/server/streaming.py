@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 import attrs
 import msgspec
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 
 from homeport.server.dialects import dialect_of
 from homeport.server.errors import log_failure
-from homeport.server.failure import failure_of
+from homeport.server.failure import ClientGoneError, failure_of
 
 
 @attrs.frozen(kw_only=True)
@@ -71,21 +71,22 @@ class FrameStream:
             raise error
         failure = failure_of(error)
         log_failure(self._request, failure, error)
-        await self._write(self._framing.frame(dialect_of(self._request.path).error(failure)), {})
-        await self._response.write_eof()
-        return self._response
+        return await self._write(self._framing.frame(dialect_of(self._request.path).error(failure)), {})
 
     async def close(self) -> web.StreamResponse:
         """End a stream that went well."""
-        response = await self._write(self._framing.closing, {})
-        await response.write_eof()
-        return response
+        return await self._write(self._framing.closing, {})
 
     async def _write(self, data: bytes, headers: dict[str, str]) -> web.StreamResponse:
-        if self._response is None:
-            self._response = web.StreamResponse(headers=self._framing.headers | headers)
-            self._response.content_type = self._framing.content_type
-            await self._response.prepare(self._request)
-        if data:
-            await self._response.write(data)
-        return self._response
+        response = self._response
+        try:
+            if response is None:
+                response = web.StreamResponse(headers=self._framing.headers | headers)
+                response.content_type = self._framing.content_type
+                await response.prepare(self._request)
+                self._response = response
+            if data:
+                await response.write(data)
+        except ClientConnectionResetError as error:
+            raise ClientGoneError from error
+        return response

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from homeport import LoadPlan, TokenBatch, TokenModelFacts, TokenRow
+from homeport import LoadError, LoadPlan, TokenBatch, TokenModelFacts, TokenRow
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,8 +51,14 @@ class ChecksumModel:
         self._cache: list[list[int]] = []
 
     def load(self, path: Path, plan: LoadPlan) -> TokenModelFacts:
-        """Make room for the slots."""
-        (path / "config.json").stat()
+        """Make room for the slots.
+
+        Raises:
+            LoadError: The folder holds no model.
+        """
+        if not (path / "config.json").is_file():
+            message = f"{str(path)!r} holds no config.json"
+            raise LoadError(message, hint="Write one with: write_tiny_model(folder)")
         self._cache = [[] for _ in range(plan.slots)]
         return TokenModelFacts(
             vocabulary_size=VOCABULARY_SIZE,
@@ -63,7 +69,7 @@ class ChecksumModel:
 
     def forward(self, batch: TokenBatch) -> "NDArray[np.float32]":
         """Give the checksum of each row a logit of 10, all others 0."""
-        import numpy as np  # noqa: PLC0415 - the host lists this module without it
+        import numpy as np
 
         time.sleep(self._config.step_seconds)
         wanted = [self._extend(row) for row in batch.rows]
@@ -79,7 +85,7 @@ class ChecksumModel:
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> "NDArray[np.float32]":
         """Give length, sum, first and last of each input."""
-        import numpy as np  # noqa: PLC0415 - as above
+        import numpy as np
 
         return np.array([[len(ids), sum(ids), ids[0], ids[-1]] for ids in inputs], dtype=np.float32)
 
@@ -107,7 +113,7 @@ def checksum_answer(prompt: str, tokens: int) -> str:
 
 def write_tiny_model(folder: Path) -> None:
     """Write the files of a model that ``ChecksumModel`` can load, in Hugging Face layout."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers  # noqa: PLC0415
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     alphabet = _byte_alphabet()
     tokenizer = Tokenizer(models.BPE(vocab={alphabet[byte]: byte for byte in range(256)}, merges=[]))

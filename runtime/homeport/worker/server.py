@@ -14,7 +14,6 @@ from homeport.domain.errors import GenerationError, HomeportError, LoadError
 from homeport.engine.engine import Engine, EngineEvent
 from homeport.engine.tokenizer import TextTokenizer
 from homeport.plugin.imports import import_object
-from homeport.plugin.protocols import TokenModel
 from homeport.worker.channel import (
     Cancel,
     Embed,
@@ -101,7 +100,7 @@ def _build(message: ToWorker) -> Engine:
         text = f"the first message must be Load, got {type(message).__name__}"
         raise LoadError(text)
     factory = import_object(message.factory)
-    model: TokenModel = factory(*_configuration(message))
+    model = factory(*_configuration(message))
     path = Path(message.path)
     facts = model.load(path, message.plan)
     return Engine(model, facts, TextTokenizer(path), message.plan)

@@ -60,12 +60,12 @@ def test_right_settings_pass_the_check(homeport):
 
 def test_every_fault_has_its_line(homeport, config_file):
     """All faults are told at once, each with path, value and place."""
-    file = config_file('[server]\nprot = 5\nport = "two"\n')
+    file = config_file('[models]\nslot = 5\nthreads = "two"\n')
     done = homeport("--config", file, "config", "check")
     assert done.returncode == 1
     assert done.stdout.splitlines() == [
-        "$.server: unknown key 'prot'; did you mean 'port'? (homeport.toml line 2)",
-        "$.server.port: expected int, got 'two' (homeport.toml line 3)",
+        "$.models.threads: expected int, got 'two' (homeport.toml line 3)",
+        "$.models: unknown key 'slot'; did you mean 'slots'? (homeport.toml line 2)",
     ]
 
 

@@ -1,5 +1,6 @@
 import json
 import socket
+import threading
 
 import pytest
 
@@ -15,7 +16,9 @@ def test_a_healthy_machine_passes(echo_homeport):
     done = echo_homeport("doctor", "--json")
     found = findings_of(done)
     assert done.returncode == 0
-    assert {"python", "packages", "torch", "pip", "instructions", "cores", "memory", "disk", "models"} <= {*found}
+    assert {"python", "packages", "torch", "pip", "instructions", "cores", "memory", "disk", "models"} <= {
+        *found
+    }
     assert found["starter model"]["fix"] == "homeport pull smollm2:135m"
     assert "is free" in found["port"]["detail"]
     assert all(entry["fix"] for entry in found.values() if entry["state"] != "ok")
@@ -41,7 +44,6 @@ def test_a_foreign_server_on_the_port_is_a_failure(echo_homeport, free_port):
 
 def echo_homeport_beside(foreign, echo_homeport):
     """Run the doctor while somebody answers every connection with nonsense."""
-    import threading
 
     def answer():
         connection, _ = foreign.accept()

@@ -3,14 +3,16 @@ import json
 
 def test_json_names_every_plugin_with_its_distribution_and_status(echo_homeport):
     """A program can read which plugins there are and why one does not run."""
-    found = {entry["name"]: entry for entry in json.loads(echo_homeport("plugins", "--json").stdout)["plugins"]}
+    found = {
+        entry["name"]: entry for entry in json.loads(echo_homeport("plugins", "--json").stdout)["plugins"]
+    }
     assert found["echo"] == {
         "name": "echo",
         "distribution": "parrot-echo",
         "version": "1.5",
         "status": "active",
         "cause": "",
-        "provides": ["backends:echo", "commands:greet"],
+        "provides": ["backends:echo", "backends:gate", "commands:greet"],
         "missing": [],
     }
     assert found["transformers-cpu"]["status"] == "blocked"

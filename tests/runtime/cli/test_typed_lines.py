@@ -55,7 +55,14 @@ def test_an_interrupt_forgets_the_open_message():
 
 @pytest.mark.parametrize(
     ("words", "value"),
-    [(("0.5",), 0.5), (("7",), 7), (("true",), True), (("###",), "###"), (("a", "b"), ["a", "b"]), (("[1]",), "[1]")],
+    [
+        (("0.5",), 0.5),
+        (("7",), 7),
+        (("true",), True),
+        (("###",), "###"),
+        (("a", "b"), ["a", "b"]),
+        (("[1]",), "[1]"),
+    ],
 )
 def test_option_values_have_the_type_they_look_like(words, value):
     """Numbers and booleans are sent as such, everything else as text."""

@@ -105,7 +105,8 @@ def test_fault_in_the_file_names_path_value_and_line(write, text, message):
 
 
 @pytest.mark.parametrize(
-    ("variable", "text"), [("HOMEPORT_SERVER_PORT", "two"), ("OLLAMA_NUM_PARALLEL", "1.5"), ("HOMEPORT_SERVER_INSECURE", "maybe")]
+    ("variable", "text"),
+    [("HOMEPORT_SERVER_PORT", "two"), ("OLLAMA_NUM_PARALLEL", "1.5"), ("HOMEPORT_SERVER_INSECURE", "maybe")],
 )
 def test_fault_in_a_variable_names_it(variable, text):
     """A wrong variable is an error with its name and value."""

@@ -25,7 +25,9 @@ def test_schema_knows_every_setting_with_its_summary_and_default():
             node = node["properties"][key]
         assert node["description"] == field.metadata["summary"]
     assert schema["properties"]["server"]["properties"]["port"]["default"] == 11434
-    assert schema["properties"]["plugins"]["properties"]["parrot"]["properties"]["volume"]["type"] == "integer"
+    assert (
+        schema["properties"]["plugins"]["properties"]["parrot"]["properties"]["volume"]["type"] == "integer"
+    )
 
 
 def test_schema_refuses_unknown_keys_but_lets_plugins_have_tables():

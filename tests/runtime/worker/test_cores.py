@@ -6,7 +6,8 @@ from homeport.worker.cores import usable_cores
 
 
 @pytest.mark.parametrize(
-    ("content", "most"), [("100000 100000", 1), ("50000 100000", 1), ("max 100000", 10_000), ("nonsense", 10_000)]
+    ("content", "most"),
+    [("100000 100000", 1), ("50000 100000", 1), ("max 100000", 10_000), ("nonsense", 10_000)],
 )
 def test_cores_are_bounded_by_mask_and_quota(tmp_path, content, most):
     """Never more than the affinity mask or the quota allow, never less than one."""

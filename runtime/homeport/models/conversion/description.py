@@ -15,9 +15,9 @@ class Description:
 
     converted_from: WeightsFormat
     quantization: str
-    license: str
-    template: str
-    parameters: Mapping[str, Value]
+    license: str = ""
+    template: str = ""
+    parameters: Mapping[str, Value] = attrs.field(factory=dict)
     capabilities: frozenset[Capability]
     family: str
     parameter_count: int

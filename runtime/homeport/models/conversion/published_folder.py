@@ -2,10 +2,12 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 from tokenizers import Tokenizer
 
 from homeport.domain.errors import PullError, StoreError
@@ -15,7 +17,6 @@ from homeport.models.conversion.published_config import describe_config
 from homeport.models.conversion.safetensors_file import Progress, read_safetensors_head
 from homeport.models.conversion.sampling_defaults import from_generation_config
 from homeport.models.durable import read_record, regular_size
-from homeport.models.manifest import WeightsFormat
 
 _CONFIG_FILES = (
     "config.json",
@@ -29,6 +30,7 @@ _TOKENIZER_FILE = "tokenizer.json"
 _MODULES_FILE = "modules.json"
 _WEIGHTS_FILE = "model.safetensors"
 _INDEX_FILE = "model.safetensors.index.json"
+_CARD_FILE = "README.md"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.joblib")
 _SHARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors")
 _POOLING_FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -48,34 +50,140 @@ def import_folder(download: Path, folder: Path, progress: Progress) -> Descripti
     Raises:
         PullError: A file is missing, damaged, or of a kind that is refused.
     """
-    configs = {name: _read_json(download / name) for name in _CONFIG_FILES if (download / name).is_file()}
+    configs = {name: _read_object(download / name) for name in _CONFIG_FILES if (download / name).is_file()}
     if "config.json" not in configs:
-        raise PullError("the model has no config.json", hint="ask for a repository in Hugging Face layout, or a GGUF file")
+        raise PullError(
+            "the model has no config.json", hint="ask for one in Hugging Face layout, or a GGUF file"
+        )
     _check_tokenizer(download / _TOKENIZER_FILE)
     shards = _shards(download)
-    heads = [read_safetensors_head(download / shard) for shard in shards]
-    weights: dict[str, int] = {}
-    for head in heads:
-        for dtype, count in head.weights.items():
-            weights[dtype] = weights.get(dtype, 0) + count
-    pooling = _pooling_file(download)
-    template = _template(download, configs)
+    sentence_files = _sentence_files(download)
     description = describe_config(
         configs["config.json"],
-        is_sentence_model=pooling is not None,
+        _count_weights(download, shards),
+        is_sentence_model=bool(sentence_files),
         sentence_length=configs.get("sentence_bert_config.json", {}).get("max_seq_length"),
-        weights=weights,
     )
     for name, content in configs.items():
         content.pop(_CODE_KEY, None)
         (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    optional = [_TEMPLATE_FILE, _INDEX_FILE, *([_MODULES_FILE, pooling] if pooling else [])]
-    kept = [_TOKENIZER_FILE, *shards, *(name for name in optional if (download / name).is_file())]
-    _move(download, folder, kept, progress)
-    return Description(
-        converted_from=WeightsFormat.SAFETENSORS,
+    others = [name for name in (_TEMPLATE_FILE, _INDEX_FILE) if (download / name).is_file()]
+    _move(download, folder, [_TOKENIZER_FILE, *shards, *others, *sentence_files], progress)
+    generates = Capability.COMPLETION in description.capabilities
+    return attrs.evolve(
+        description,
         license=_license(download),
-        template=template if Capability.COMPLETION in description.capabilities else "",
+        template=_template(folder, configs) if generates else "",
         parameters=from_generation_config(configs.get("generation_config.json", {})),
-        **description.as_keywords(),
     )
+
+
+def _check_tokenizer(path: Path) -> None:
+    if regular_size(path) is None:
+        raise PullError(
+            "the model has no tokenizer.json, and other kinds of tokenizer files are not read",
+            hint="write one with: transformers.AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)",
+        )
+    try:
+        Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception for every fault
+        raise PullError(f"tokenizer.json cannot be read: {error}") from error
+
+
+def _shards(download: Path) -> list[str]:
+    """Name the files of weights."""
+    if (download / _INDEX_FILE).is_file():
+        listed = _read_object(download / _INDEX_FILE).get("weight_map")
+        shards = sorted(set(listed.values())) if isinstance(listed, dict) else []
+        if not shards or not all(isinstance(name, str) and _SHARD.fullmatch(name) for name in shards):
+            raise PullError(f"{_INDEX_FILE} names no files of weights, or impossible ones")
+    else:
+        shards = [_WEIGHTS_FILE]
+    missing = [name for name in shards if regular_size(download / name) is None]
+    if missing and any(next(download.glob(pattern), None) for pattern in _PICKLES):
+        raise PullError(
+            f"the model has no {missing[0]}, only pickled weights, which can run code and are never read",
+            hint="ask for a revision with safetensors files, or convert it where you trust its author",
+        )
+    if missing:
+        raise PullError(f"the model has no {missing[0]}")
+    return shards
+
+
+def _count_weights(download: Path, shards: Sequence[str]) -> Counter[str]:
+    weights: Counter[str] = Counter()
+    for shard in shards:
+        weights.update(read_safetensors_head(download / shard))
+    return weights
+
+
+def _sentence_files(download: Path) -> list[str]:
+    """Name the files that make a sentence-transformers model; none where it is no such model."""
+    if not (download / _MODULES_FILE).is_file():
+        return []
+    modules = _read_json(download / _MODULES_FILE)
+    files = [_MODULES_FILE]
+    for module in modules if isinstance(modules, list) else [modules]:
+        entry = module if isinstance(module, dict) else {}
+        kind, path = str(entry.get("type")).rpartition(".")[2], str(entry.get("path"))
+        if kind not in _KNOWN_MODULES:
+            raise PullError(
+                f"{_MODULES_FILE} asks for {module!r:.80}, known are {', '.join(sorted(_KNOWN_MODULES))}"
+            )
+        if kind == "Pooling":
+            config = f"{path}/config.json"
+            if not _POOLING_FOLDER.fullmatch(path) or regular_size(download / config) is None:
+                raise PullError(f"{_MODULES_FILE} names {config!r:.80}, which is not there")
+            files.append(config)
+    return files
+
+
+def _template(folder: Path, configs: Mapping[str, Mapping[str, Any]]) -> str:
+    file = folder / _TEMPLATE_FILE
+    if file.is_file():
+        return read_record(file).decode("utf-8", errors="replace")
+    template = configs.get("tokenizer_config.json", {}).get("chat_template")
+    if isinstance(template, list):
+        named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}
+        template = named.get("default")
+    return template if isinstance(template, str) else ""
+
+
+def _license(folder: Path) -> str:
+    """Read the licence from the head of the model's card, where there is one."""
+    card = folder / _CARD_FILE
+    if not card.is_file():
+        return ""
+    head = read_record(card).decode("utf-8", errors="replace").partition("\n---")[0]
+    found = (
+        re.search(r"^license:[ \t]*([\w.+-]+)[ \t]*$", head, re.MULTILINE) if head.startswith("---") else None
+    )
+    return found[1] if found else ""
+
+
+def _move(download: Path, folder: Path, names: Sequence[str], progress: Progress) -> None:
+    sizes = [regular_size(download / name) or 0 for name in names]
+    done = 0
+    for name, size in zip(names, sizes, strict=True):
+        target = folder / name
+        target.parent.mkdir(exist_ok=True)
+        (download / name).rename(target)
+        done += size
+        progress(done, sum(sizes))
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    content = _read_json(path)
+    if not isinstance(content, dict):
+        raise PullError(f"{path.name} holds {content!r:.80}, expected an object")
+    return content
+
+
+def _read_json(path: Path) -> object:
+    try:
+        content: object = json.loads(read_record(path))
+    except (ValueError, RecursionError) as error:
+        raise PullError(f"{path.name} cannot be read: {error}") from error
+    except StoreError as error:
+        raise PullError(error.message) from error
+    return content

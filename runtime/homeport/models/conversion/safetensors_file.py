@@ -45,18 +45,6 @@ class TensorPlan:
         return math.prod(self.shape) * _ELEMENT_BITS[self.dtype] // 8
 
 
-@attrs.frozen
-class SafetensorsHead:
-    """What a file holds: number of weights per number format, and all of them."""
-
-    weights: Mapping[str, int]
-
-    @property
-    def total(self) -> int:
-        """Weights of all formats."""
-        return sum(self.weights.values())
-
-
 def write_safetensors(
     path: Path,
     plans: Iterable[TensorPlan],
@@ -87,8 +75,11 @@ def write_safetensors(
             progress(written, end)
 
 
-def read_safetensors_head(path: Path) -> SafetensorsHead:
+def read_safetensors_head(path: Path) -> Mapping[str, int]:
     """Read what a file says it holds, and check that it can.
+
+    Returns:
+        Number of weights per number format, as the format spells them.
 
     Raises:
         PullError: It is no such file, or its sizes do not add up to the size of the file.
@@ -107,8 +98,13 @@ def read_safetensors_head(path: Path) -> SafetensorsHead:
             if name == "__metadata__":
                 continue
             begin, end = (int(offset) for offset in entry["data_offsets"])
-            elements = math.prod(int(extent) for extent in entry["shape"])
-            if begin < 0 or elements < 0 or (end - begin) * 8 != elements * _ELEMENT_BITS[entry["dtype"]]:
+            shape = [int(extent) for extent in entry["shape"]]
+            elements = math.prod(shape)
+            if (
+                begin < 0
+                or any(extent < 0 for extent in shape)
+                or (end - begin) * 8 != elements * _ELEMENT_BITS[entry["dtype"]]
+            ):
                 raise _broken(
                     path, f"tensor {name!r:.80} has {end - begin} bytes for shape {entry['shape']!r:.80}"
                 )
@@ -123,7 +119,7 @@ def read_safetensors_head(path: Path) -> SafetensorsHead:
         position = end
     if _LENGTH_BYTES + length + position != size:
         raise _broken(path, f"it has {size} bytes, its tensors need {_LENGTH_BYTES + length + position}")
-    return SafetensorsHead(weights)
+    return weights
 
 
 def _broken(path: Path, why: str) -> PullError:

@@ -97,7 +97,9 @@ class ChunkEncoder:
 
 
 def _logprob(entry: TokenLogprob) -> Logprob:
-    alternatives = [Alternative(token, writable(logprob), _bytes(token)) for token, logprob in entry.alternatives]
+    alternatives = [
+        Alternative(token, writable(logprob), _bytes(token)) for token, logprob in entry.alternatives
+    ]
     return Logprob(entry.token, writable(entry.logprob), _bytes(entry.token), alternatives or UNSET)
 
 

@@ -90,9 +90,7 @@ async def infer(
     return await answer(request, [generation], encoder, framing=None if body.stream is False else NDJSON)
 
 
-def encoder_of(
-    request: web.Request, model: str, form: Form, *, returns_context: bool = True
-) -> ChunkEncoder:
+def encoder_of(request: web.Request, model: str, form: Form, *, returns_context: bool = True) -> ChunkEncoder:
     """Build the encoder of one answer."""
     return ChunkEncoder(
         model=model, form=form, arrived_at=request[ARRIVED_AT], returns_context=returns_context

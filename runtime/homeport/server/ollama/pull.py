@@ -1,14 +1,16 @@
 """``POST /api/pull``: installs a model and tells how far it is."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 
-from aiohttp import ClientConnectionResetError, web
+from aiohttp import web
 
 from homeport.models.flight import PullProgress
 from homeport.models.names import ModelName
 from homeport.server.bodies import read_body
 from homeport.server.dialects import json_response
+from homeport.server.failure import ClientGoneError
 from homeport.server.schemas import ollama as schema
 from homeport.server.state import RUNTIME
 from homeport.server.streaming import NDJSON, FrameStream
@@ -24,12 +26,22 @@ async def pull(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, schema.PullRequest)
     name = body.model or body.name or ""
     ModelName.parse(name)
-    progress = request.app[RUNTIME].pull(name)
-    if body.stream is False:
+    async with _left(request.app[RUNTIME].pull(name)) as progress:
+        if body.stream is not False:
+            return await _stream(request, progress)
         async for _ in progress:
             pass
-        return json_response(schema.ProgressLine(_SUCCESS))
-    return await _stream(request, progress)
+    return json_response(schema.ProgressLine(_SUCCESS))
+
+
+@asynccontextmanager
+async def _left(progress: AsyncIterator[PullProgress]) -> AsyncIterator[AsyncIterator[PullProgress]]:
+    """Leave a pull at the end, also when the client does: the last to leave cancels it."""
+    try:
+        yield progress
+    finally:
+        if isinstance(progress, AsyncGenerator):
+            await progress.aclose()
 
 
 async def _stream(request: web.Request, progress: AsyncIterator[PullProgress]) -> web.StreamResponse:
@@ -39,7 +51,7 @@ async def _stream(request: web.Request, progress: AsyncIterator[PullProgress]) -
         async for report in progress:
             if pace.admits(report):
                 await frames.send([_line(report)], {})
-    except ClientConnectionResetError:
+    except ClientGoneError:
         raise
     except Exception as error:  # noqa: BLE001 - told within the stream, or raised again
         return await frames.fail(error)

@@ -93,4 +93,8 @@ def _values(parameters: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 
 
 def _written(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return (
+        json.dumps(value, ensure_ascii=False)
+        if isinstance(value, str)
+        else msgspec.json.encode(value).decode()
+    )

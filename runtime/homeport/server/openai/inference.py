@@ -1,59 +1,91 @@
-"""What chat completions and completions share: sampling, several choices, usage."""
+"""What chat completions and completions share: the way from prompts to choices."""
 
+import time
+import uuid
 from collections.abc import Sequence
-from uuid import uuid4
 
 import attrs
 from aiohttp import web
 
-from homeport.domain.errors import InvalidRequestError
-from homeport.domain.generation import GenerationRequest, Prompt, Usage
+from homeport.domain.generation import GenerationRequest, Prompt, Sampling
 from homeport.domain.models import ModelInfo
+from homeport.server.answering import Encoder, answer
 from homeport.server.keep_alive import read_keep_alive
-from homeport.server.limits import MAX_CHOICES, MAX_INTEGER, MAX_SEED, at_most, within
+from homeport.server.limits import MAX_CHOICES, MAX_SEED, at_most, within
+from homeport.server.openai.envelope import Envelope
+from homeport.server.openai.options import DEFAULTS, cuts_prompts, read_options
 from homeport.server.option_fields import model_options
-from homeport.server.options import Options
-from homeport.server.quoting import shown
-from homeport.server.refusals import refuse_given
 from homeport.server.request_ids import generation_id
-from homeport.server.schemas import openai as schema
+from homeport.server.schemas.openai import InferenceRequest, ObjectName
+from homeport.server.streaming import SSE
 
-_MOST_N = 8
-_MOST_STOPS = 16
+_MOST_CHOICES_PER_PROMPT = 8
 _ID_DIGITS = 24
-_DEFAULTS = Options(temperature=1.0, top_p=1.0)
-"""Where neither the request nor the model says anything."""
-
-_LATER = (
-    "logit_bias",
-    "ttl",
-    "ignore_eos",
-    "chat_template_kwargs",
-    "structured_outputs",
-    "guided_json",
-    "guided_regex",
-)
-_TRUNCATIONS = ("auto", "disabled")
 
 
-def read_options(body: schema.InferenceRequest, max_tokens: int | None) -> Options:
-    """Translate the sampling fields of a request.
+def choices_per_prompt(body: InferenceRequest) -> int:
+    """Read ``n``.
 
     Raises:
-        InvalidRequestError: One is out of range, or not built yet.
+        InvalidRequestError: It is out of range.
     """
-    refuse_given(body, *_LATER)
-    penalty = body.repetition_penalty if body.repeat_penalty is None else body.repeat_penalty
-    return Options(
-        num_predict=max_tokens,
-        num_ctx=_bounded("num_ctx", body.num_ctx, 0, MAX_INTEGER),
-        temperature=_bounded("temperature", body.temperature, 0, 2),
-        top_p=_bounded("top_p", body.top_p, 0, 1),
-        top_k=_bounded("top_k", body.top_k, -1, MAX_INTEGER),
-        min_p=_bounded("min_p", body.min_p, 0, 1),
-        repeat_penalty=_bounded("repeat_penalty", penalty, 1e-6, float("inf")),
-        presence_penalty=_bounded("presence_penalty", body.presence_penalty, -2, 2),
-        frequency_penalty=_bounded("frequency_penalty", body.frequency_penalty, -2, 2),
-        seed=_bounded("seed", body.seed, -MAX_SEED, MAX_SEED),
-        stop=_stop(body.stop),
+    return within("n", 1 if body.n is None else body.n, 1, _MOST_CHOICES_PER_PROMPT)
+
+
+def envelope_of(
+    body: InferenceRequest, model: str, *, prefix: str, whole: ObjectName, chunk: ObjectName
+) -> Envelope:
+    """Draw what all parts of one answer share."""
+    return Envelope(
+        id=f"{prefix}-{uuid.uuid4().hex[:_ID_DIGITS]}",
+        created=int(time.time()),
+        model=model,
+        choices_per_prompt=choices_per_prompt(body),
+        reports_usage=bool(body.stream_options and body.stream_options.include_usage),
+        whole_object=whole,
+        chunk_object=chunk,
     )
+
+
+async def infer(
+    request: web.Request,
+    body: InferenceRequest,
+    model: ModelInfo,
+    prompts: Sequence[Prompt],
+    encoder: Encoder,
+    *,
+    max_tokens: int | None,
+    top_logprobs: int | None,
+) -> web.StreamResponse:
+    """Answer prompts, each with as many choices as were asked for.
+
+    Raises:
+        HomeportError: What failed before the first byte.
+    """
+    copies = choices_per_prompt(body)
+    at_most("prompt", len(prompts), MAX_CHOICES // copies, "texts")
+    options = read_options(body, max_tokens).over(model_options(model)).over(DEFAULTS)
+    sampling = options.sampling(top_logprobs=top_logprobs)
+    truncate = cuts_prompts(body)
+    keep_alive_seconds = read_keep_alive(body.keep_alive)
+    generations = [
+        GenerationRequest(
+            id=generation_id(request),
+            model=body.model or "",
+            prompt=prompt,
+            sampling=_seeded(sampling, copy),
+            context_length=options.context_length,
+            truncate=truncate,
+            keep_alive_seconds=keep_alive_seconds,
+        )
+        for prompt in prompts
+        for copy in range(copies)
+    ]
+    return await answer(request, generations, encoder, framing=SSE if body.stream else None)
+
+
+def _seeded(sampling: Sampling, copy: int) -> Sampling:
+    """Give each choice of a prompt a seed of its own, the first one that of the request."""
+    if sampling.seed is None:
+        return sampling
+    return attrs.evolve(sampling, seed=(sampling.seed + copy) & MAX_SEED)

@@ -5,6 +5,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+ObjectName = Literal["chat.completion", "chat.completion.chunk", "text_completion"]
+
 
 class StreamOptions(msgspec.Struct):
     """What a stream shall hold besides text."""
@@ -227,7 +229,7 @@ class Completion(msgspec.Struct, kw_only=True):
     """An answer or a chunk of either route; all chunks of one answer share ``id`` and ``created``."""
 
     id: str
-    object: Literal["chat.completion", "chat.completion.chunk", "text_completion"]
+    object: ObjectName
     created: int
     model: str
     system_fingerprint: str = "fp_homeport"

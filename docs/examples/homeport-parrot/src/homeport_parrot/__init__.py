@@ -1,0 +1,1 @@
+"""A homeport backend that says again what it hears."""

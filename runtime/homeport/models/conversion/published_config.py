@@ -1,0 +1,104 @@
+"""What config.json and the heads of the weights say of a published model."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from homeport.domain.errors import PullError
+from homeport.domain.models import Capability
+from homeport.models.conversion.description import Description
+from homeport.models.manifest import WeightsFormat
+
+_GENERATORS = ("ForCausalLM", "LMHeadModel")
+_ENCODERS = frozenset(
+    {
+        "bert",
+        "distilbert",
+        "roberta",
+        "xlm-roberta",
+        "camembert",
+        "mpnet",
+        "electra",
+        "modernbert",
+        "nomic_bert",
+    }
+)
+_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len")
+_WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "dim")
+_FACTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "block_count": ("num_hidden_layers", "n_layer", "n_layers"),
+        "attention.head_count": ("num_attention_heads", "n_head", "n_heads"),
+        "attention.head_count_kv": ("num_key_value_heads",),
+        "feed_forward_length": ("intermediate_size", "n_inner", "hidden_dim"),
+        "vocab_size": ("vocab_size",),
+    }
+)
+
+
+def describe_config(
+    config: Mapping[str, object],
+    weights: Mapping[str, int],
+    *,
+    is_sentence_model: bool,
+    sentence_length: object = None,
+) -> Description:
+    """Describe a published model.
+
+    Args:
+        config: Content of config.json.
+        weights: Number of weights per number format.
+        is_sentence_model: Whether modules.json makes it a maker of sentence embeddings.
+        sentence_length: ``max_seq_length`` of sentence_bert_config.json, where there is one.
+
+    Raises:
+        PullError: It neither generates nor embeds text.
+    """
+    family = config.get("model_type")
+    if not isinstance(family, str):
+        raise PullError(f"config.json has model_type {family!r:.80}, expected a text")
+    context = _first(config, _CONTEXT_KEYS)
+    if isinstance(sentence_length, int) and sentence_length > 0:
+        context = min(context or sentence_length, sentence_length)
+    width = _first(config, _WIDTH_KEYS)
+    floats = {dtype: count for dtype, count in weights.items() if "F" in dtype} or dict(weights)
+    parameter_count = sum(floats.values())
+    facts: dict[str, str | int] = {
+        "general.architecture": family,
+        "general.parameter_count": parameter_count,
+        f"{family}.context_length": context,
+        f"{family}.embedding_length": width,
+    }
+    facts.update(
+        {f"{family}.{fact}": _first(config, keys) for fact, keys in _FACTS.items() if _first(config, keys)}
+    )
+    return Description(
+        converted_from=WeightsFormat.SAFETENSORS,
+        quantization=max(floats, key=floats.__getitem__) if floats else "",
+        capabilities=frozenset({_capability(config, family, is_sentence_model=is_sentence_model)}),
+        family=family,
+        parameter_count=parameter_count,
+        context_length=context,
+        embedding_length=width,
+        facts=facts,
+    )
+
+
+def _capability(config: Mapping[str, object], family: str, *, is_sentence_model: bool) -> Capability:
+    listed = config.get("architectures")
+    architectures = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+    if is_sentence_model:
+        return Capability.EMBEDDING
+    if any(name.endswith(_GENERATORS) for name in architectures):
+        return Capability.COMPLETION
+    if family in _ENCODERS:
+        return Capability.EMBEDDING
+    raise PullError(
+        f"models of class {', '.join(architectures) or family} neither generate nor embed text here",
+        hint="supported are *ForCausalLM models, sentence-transformers models and BERT-like encoders",
+    )
+
+
+def _first(config: Mapping[str, object], keys: tuple[str, ...]) -> int:
+    """Give the first of the figures that is there; 0 where none is."""
+    values = (config.get(key) for key in keys)
+    return next((value for value in values if isinstance(value, int) and value > 0), 0)

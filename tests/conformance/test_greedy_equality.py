@@ -1,0 +1,93 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from homeport import Finished, GenerationRequest, LoadPlan, Message, Role, Sampling, TextPrompt
+from homeport.domain.generation import ChatPrompt
+from homeport.engine.engine import Engine
+from homeport.engine.tokenizer import TextTokenizer
+from homeport.plugin.imports import import_object
+
+pytestmark = [pytest.mark.model, pytest.mark.slow]
+
+TOKENS = 64
+PROMPTS = json.loads((Path(__file__).parent / "prompts.json").read_text())
+PLAN = LoadPlan(context_length=1024, slots=8, threads=2)
+
+
+@pytest.fixture(scope="module")
+def reference(starter_folder):
+    """transformers' own model and tokenizer for the converted starter model."""
+    transformers = pytest.importorskip("transformers")
+    model = transformers.AutoModelForCausalLM.from_pretrained(starter_folder, dtype="float32")
+    return model, transformers.AutoTokenizer.from_pretrained(starter_folder)
+
+
+@pytest.fixture(scope="module")
+def engine(starter_folder):
+    """homeport's engine around the lean forward pass, in float32."""
+    config = import_object("homeport_transformers.config:TransformersConfig")(dtype="fp32")
+    model = import_object("homeport_transformers.model:TransformersModel")(config)
+    facts = model.load(starter_folder, PLAN)
+    return Engine(model, facts, TextTokenizer(starter_folder), PLAN)
+
+
+def prompt_of(text, place):
+    """Every other prompt is a chat turn, the others are continued as they are."""
+    return ChatPrompt((Message(Role.USER, text),)) if place % 2 else TextPrompt(text)
+
+
+def ours(engine):
+    """All prompts at once, in one batch of eight slots: ids of prompt and answer."""
+    sampling = Sampling(temperature=0, max_tokens=TOKENS)
+    found = {}
+    for place, text in enumerate(PROMPTS):
+        request = GenerationRequest(
+            id=str(place), model="starter", prompt=prompt_of(text, place), sampling=sampling
+        )
+        list(engine.submit(request))
+    while engine.busy:
+        for told in engine.step():
+            if isinstance(told.event, Finished):
+                found[int(told.request_id)] = told.event
+    return found
+
+
+def ids_of(tokenizer, place, text):
+    """Encode a prompt as transformers does."""
+    if place % 2:
+        turn = [{"role": "user", "content": text}]
+        rendered = tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False)
+        return tokenizer(rendered, add_special_tokens=False).input_ids
+    return tokenizer(text).input_ids
+
+
+def test_greedy_output_equals_transformers_token_by_token(engine, reference):
+    """Each of up to 64 tokens after 20 prompts, computed in one batch, is transformers' own likeliest.
+
+    Given the same tokens before it, transformers chooses the same token at every place; by induction its
+    greedy output is the same.
+    """
+    model, tokenizer = reference
+    answers = ours(engine)
+    assert len(answers) == 20
+    for place, text in enumerate(PROMPTS):
+        prompt = ids_of(tokenizer, place, text)
+        found = list(answers[place].context)
+        assert found[: len(prompt)] == prompt
+        likeliest = model(torch.tensor([found])).logits[0].argmax(dim=1).tolist()
+        assert found[len(prompt) :] == likeliest[len(prompt) - 1 : -1], f"prompt {place}"
+
+
+def test_greedy_output_equals_that_of_generate(engine, reference):
+    """The same for transformers' ``generate`` with its own cache, on four of the prompts."""
+    model, tokenizer = reference
+    answers = ours(engine)
+    for place in range(4):
+        prompt = torch.tensor([ids_of(tokenizer, place, PROMPTS[place])])
+        expected = model.generate(
+            input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=TOKENS, do_sample=False
+        )
+        assert list(answers[place].context) == expected[0].tolist()

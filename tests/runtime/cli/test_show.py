@@ -1,0 +1,57 @@
+from homeport.cli.answers import ModelDescription
+from homeport.cli.show import overview, part
+
+ANSWER = {
+    "license": "Apache License\nVersion 2.0\nmore\nand more",
+    "parameters": 'stop                           "<|im_end|>"\ntemperature                    0.2',
+    "template": "{% if tools %}\x1b[2J",
+    "details": {"family": "llama", "quantization_level": "Q4_1"},
+    "model_info": {
+        "general.architecture": "llama",
+        "general.parameter_count": 134_515_008,
+        "llama.context_length": 8192,
+        "llama.embedding_length": 576,
+    },
+    "capabilities": ["completion"],
+}
+
+
+def test_the_overview_tells_what_matters():
+    """Sections come as Ollama shows them, a long license in its first lines."""
+    assert overview(ModelDescription.from_wire(ANSWER), verbose=False) == (
+        "  Model\n"
+        "    architecture        llama\n"
+        "    parameters          134.52M\n"
+        "    context length      8192\n"
+        "    embedding length    576\n"
+        "    quantization        Q4_1\n"
+        "\n"
+        "  Capabilities\n"
+        "    completion\n"
+        "\n"
+        "  Parameters\n"
+        '    stop                           "<|im_end|>"\n'
+        "    temperature                    0.2\n"
+        "\n"
+        "  License\n"
+        "    Apache License\n"
+        "    Version 2.0\n"
+        "    ...\n"
+    )
+
+
+def test_verbose_adds_all_figures_and_the_whole_license():
+    """Nothing is left out when everything is asked for."""
+    text = overview(ModelDescription.from_wire(ANSWER), verbose=True)
+    assert "and more" in text
+    assert "general.parameter_count" in text
+
+
+def test_a_part_is_printed_alone_and_harmless():
+    """A template is shown as it is, but for what would steer the terminal."""
+    assert part(ModelDescription.from_wire(ANSWER), "template") == "{% if tools %}[2J"
+
+
+def test_an_answer_without_anything_is_shown_all_the_same():
+    """A server that tells nothing does not crash the client."""
+    assert overview(ModelDescription.from_wire({"details": None}), verbose=True).startswith("  Model\n")

@@ -1,0 +1,359 @@
+import asyncio
+import sys
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+import attrs
+import pytest
+
+from homeport.domain.errors import InvalidRequestError, PullError, StoreError
+from homeport.models.aliases import AliasTable
+from homeport.models.names import ModelName
+from homeport.models.pull import Puller, PullSource
+from homeport.models.store import ModelStore
+
+IMPORTABLE = Path(__file__).parent / "importable"
+NAME = "tiny"
+HUB = "hf:HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """The module of the scripted source, importable here and in fetching processes."""
+    monkeypatch.syspath_prepend(str(IMPORTABLE))
+    monkeypatch.setenv("PYTHONPATH", str(IMPORTABLE))
+    import scripted_source  # noqa: PLC0415 - it is on the path only now
+
+    return scripted_source
+
+
+@pytest.fixture
+def script(scripted, gguf_path, tmp_path):
+    """A script of a source that has the tiny model."""
+    return scripted.Script(
+        gguf=str(gguf_path),
+        locators=("tiny:latest",),
+        size=gguf_path.stat().st_size,
+        log=str(tmp_path / "log"),
+    )
+
+
+@pytest.fixture
+def puller(store, scripted):
+    """Build a puller whose only source follows a script."""
+
+    def build(script, **options):
+        source = PullSource(
+            source=scripted.ScriptedSource(script), factory="scripted_source:ScriptedSource", config=script
+        )
+        return Puller(store, AliasTable.load(), {"scripted": source}, **options)
+
+    return build
+
+
+class Meeting:
+    """Where fetching processes report and wait.
+
+    Attributes:
+        port: Where to connect.
+        guests: Reader and writer of each connection.
+    """
+
+    def __init__(self):
+        self.port = 0
+        self.guests = asyncio.Queue()
+        self.writers = []
+
+    async def welcome(self, reader, writer):
+        """Take note of a connection."""
+        self.writers.append(writer)
+        await self.guests.put((reader, writer))
+
+    async def dismiss(self):
+        """Wait for a fetch, and let it go on."""
+        _, writer = await self.guests.get()
+        writer.close()
+        await writer.wait_closed()
+
+    async def hanging(self):
+        """Wait for a fetch that hangs; gives what reads an end when it and its child are dead."""
+        reader, _ = await self.guests.get()
+        assert await reader.readexactly(len("hanging")) == b"hanging"
+        return reader
+
+
+@pytest.fixture
+async def meeting():
+    """A place to meet fetching processes."""
+    place = Meeting()
+    async with await asyncio.start_server(place.welcome, "127.0.0.1") as server:
+        place.port = server.sockets[0].getsockname()[1]
+        yield place
+        for writer in place.writers:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def collect(puller, name=NAME, **options):
+    """Pull to the end and list the progress."""
+    async with aclosing(puller.pull(name, **options)) as steps:
+        return [step async for step in steps]
+
+
+def fetches(script):
+    """How often the source was asked to fetch."""
+    log = Path(script.log)
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def leftovers(store):
+    """All that a pull could have left, but for the lock of the store."""
+    return [path for path in store.root.rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+async def test_pull_installs_a_model(puller, script, store):
+    """A pull tells Ollama's stages in order and leaves a whole, verified model and nothing else."""
+    steps = await collect(puller(script))
+    statuses = list(dict.fromkeys(step.status for step in steps))
+    assert statuses[0] == "pulling manifest"
+    assert statuses[1].startswith("pulling ")
+    assert statuses[2:] == ["verifying sha256 digest", "converting model", "writing manifest", "success"]
+    digest = next(step.digest for step in steps if step.digest)
+    assert statuses[1] == f"pulling {digest.removeprefix('sha256:')[:12]}"
+    last = [step for step in steps if step.digest][-1]
+    assert last.completed == last.total == script.size
+    model = store.find(ModelName.parse(NAME))
+    store.verify(model)
+    assert (model.manifest.source, model.manifest.locator) == ("scripted", "tiny:latest")
+    assert model.manifest.license == "mit"
+    assert {path.parent for path in leftovers(store)} == {
+        model.folder, store.root / "names/registry.ollama.ai/library/tiny",
+    }  # fmt: skip
+
+
+async def test_an_installed_model_is_not_fetched_again(puller, script):
+    """A second pull verifies what is there; only ``force`` fetches once more."""
+    pulling = puller(script)
+    await collect(pulling)
+    steps = await collect(pulling)
+    assert [step.status for step in steps] == ["pulling manifest", "verifying sha256 digest", "success"]
+    assert fetches(script) == 1
+    await collect(pulling, force=True)
+    assert fetches(script) == 2
+
+
+async def test_a_pull_mends_a_damaged_model(puller, script, store):
+    """A model with a flipped byte is fetched again."""
+    pulling = puller(script)
+    await collect(pulling)
+    model = store.find(ModelName.parse(NAME))
+    weights = model.folder / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    await collect(pulling)
+    store.verify(store.find(ModelName.parse(NAME)))
+    assert fetches(script) == 2
+
+
+async def test_all_who_ask_share_one_pull(puller, script, meeting):
+    """Pulls of one model at the same time fetch it once, and each sees all stages."""
+    pulling = puller(attrs.evolve(script, meeting=meeting.port))
+    async with asyncio.TaskGroup() as tasks:
+        pulls = [tasks.create_task(collect(pulling, name)) for name in (NAME, "tiny:latest", "library/tiny")]
+        await meeting.dismiss()
+    assert fetches(script) == 1
+    stages = [list(dict.fromkeys(step.status for step in pull.result())) for pull in pulls]
+    assert stages[0] == stages[1] == stages[2]
+    assert stages[0][-1] == "success"
+
+
+async def test_one_who_leaves_does_not_stop_the_others(puller, script, meeting):
+    """A pull goes on while anybody still follows it."""
+    pulling = puller(attrs.evolve(script, meeting=meeting.port))
+    async with asyncio.TaskGroup() as tasks:
+        stayer = tasks.create_task(collect(pulling))
+        leaver = tasks.create_task(collect(pulling))
+        guest = await meeting.guests.get()
+        leaver.cancel()
+        await asyncio.wait([leaver])
+        await meeting.guests.put(guest)
+        await meeting.dismiss()
+    assert leaver.cancelled()
+    assert stayer.result()[-1].status == "success"
+    assert fetches(script) == 1
+
+
+async def test_an_abandoned_pull_is_killed_and_leaves_nothing(puller, script, store, meeting):
+    """When the last listener leaves, the process and its children end at once and no file remains."""
+    pull = asyncio.create_task(collect(puller(attrs.evolve(script, meeting=meeting.port, hangs=True))))
+    alive = await meeting.hanging()
+    assert [path.name for path in leftovers(store) if path.name == "half"] == ["half"]
+    pull.cancel()
+    await asyncio.wait([pull])
+    assert await alive.read() == b""
+    assert leftovers(store) == []
+    assert (await collect(puller(script)))[-1].status == "success"
+
+
+async def test_closing_ends_all_pulls(puller, script, store, meeting):
+    """A closed puller has no process and no file left; those who listened get an error."""
+    pulling = puller(attrs.evolve(script, meeting=meeting.port, hangs=True))
+    pull = asyncio.create_task(collect(pulling))
+    alive = await meeting.hanging()
+    await pulling.aclose()
+    assert await alive.read() == b""
+    with pytest.raises(PullError, match="interrupted"):
+        await pull
+    assert leftovers(store) == []
+
+
+HOST = """
+import asyncio, sys
+from pathlib import Path
+from scripted_source import Script, ScriptedSource
+from homeport.models.aliases import AliasTable
+from homeport.models.pull import Puller, PullSource
+from homeport.models.store import ModelStore
+
+async def main():
+    script = Script(locators=("tiny:latest",), meeting=int(sys.argv[2]), hangs=True)
+    factory = "scripted_source:ScriptedSource"
+    sources = {"scripted": PullSource(source=ScriptedSource(script), factory=factory, config=script)}
+    async for step in Puller(ModelStore(Path(sys.argv[1])), AliasTable.load(), sources).pull("tiny"):
+        pass
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_host_leaves_no_process(puller, script, store, meeting):
+    """When the host is killed its fetching process ends by itself; the next pull starts cleanly."""
+    host = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOST, str(store.root), str(meeting.port)
+    )
+    alive = await meeting.hanging()
+    host.kill()
+    await host.wait()
+    assert await alive.read() == b""
+    assert store.entries() == ()
+    assert [path.name for path in leftovers(store) if path.name == "half"] == ["half"]
+    assert (await collect(puller(script)))[-1].status == "success"
+    assert [path.name for path in leftovers(store) if path.name == "half"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"ending": "refuse"}, "the shop is closed. come back tomorrow"),
+        ({"ending": "crash"}, "ended with code -6"),
+        ({"largest_file": 4096}, "cannot write the model: File too large. is the disk full?"),
+        ({"largest_file": 200_000}, "cannot write the model: File too large. is the disk full?"),
+        ({"gguf": __file__}, "not a usable GGUF file"),
+    ],
+)
+async def test_a_failed_pull_leaves_nothing(puller, script, store, changes, complaint):
+    """A source that refuses, crashes, fills the disk or brings rubbish leaves the store as it was."""
+    pulling = puller(attrs.evolve(script, **changes))
+    with pytest.raises(PullError) as caught:
+        await collect(pulling)
+    assert complaint in str(caught.value)
+    assert leftovers(store) == []
+    assert store.survey().problems == ()
+
+
+async def test_a_pull_that_cannot_fit_is_not_begun(puller, script, store):
+    """The room is checked before anything is fetched, and the error has both figures."""
+    with pytest.raises(
+        PullError, match=r"'tiny:latest' needs about 0\.00 GB of disk, 0\.00 GB are free"
+    ) as caught:
+        await collect(puller(script, max_store_bytes=1000))
+    assert "homeport rm" in caught.value.hint
+    assert fetches(script) == 0
+    assert leftovers(store) == []
+
+
+async def test_room_counts_what_the_store_holds(puller, script, store):
+    """A bound of the store includes the models that are there already."""
+    await collect(puller(script))
+    held = store.find(ModelName.parse(NAME)).size
+    other = attrs.evolve(script, locators=("other:latest",))
+    with pytest.raises(PullError, match="needs about"):
+        await collect(puller(other, max_store_bytes=held + script.size), "other")
+
+
+async def test_a_conversion_that_cannot_fit_is_refused(puller, script, store):
+    """The fetching process knows the size of the result and checks it before it writes."""
+    liar = attrs.evolve(script, size=1)
+    with pytest.raises(PullError, match="the converted model needs"):
+        await collect(puller(liar, max_store_bytes=100_000))
+    assert leftovers(store) == []
+
+
+@pytest.mark.parametrize("name", ["", "../x", "/etc/passwd", "~/x", "a:b:c", "http://h/x"])
+async def test_what_is_no_name_is_refused(puller, script, name):
+    """A path or an address is an invalid name, before anything is asked."""
+    with pytest.raises(InvalidRequestError, match="invalid model name"):
+        await collect(puller(script), name)
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("smolm2", "pull model manifest: file does not exist", "smollm2:latest"),
+        ("zzzz", "pull model manifest: file does not exist", None),
+        ("gpt:20b-cloud", "pull model manifest: file does not exist", None),
+        ("someone/model", "pull model manifest: file does not exist", "homeport[transformers]"),
+        (
+            "tinyllama",
+            "no model source that is installed here has 'tinyllama:latest'",
+            "homeport[transformers]",
+        ),
+    ],
+)
+async def test_an_unknown_model_is_an_error_in_the_stream(puller, script, name, message, hint):
+    """What no source has is told after the first progress, in Ollama's words, with names spelt alike."""
+    steps = puller(script).pull(name)
+    assert (await anext(steps)).status == "pulling manifest"
+    with pytest.raises(PullError) as caught:
+        await anext(steps)
+    assert caught.value.message == message
+    assert hint is None or hint in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "locator", "stored"),
+    [
+        ("smollm2", "smollm2:latest", "smollm2:latest"),
+        ("smollm2", HUB, "smollm2:135m"),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", HUB, "smollm2:135m"),
+        ("someone/model", "hf:someone/model", "someone/model:latest"),
+        ("hf.co/someone/model:Q8_0", "hf:someone/model?quant=Q8_0", "hf.co/someone/model:Q8_0"),
+    ],
+)
+async def test_a_name_is_looked_for_in_order(puller, script, store, name, locator, stored):  # noqa: PLR0917
+    """A name that a source knows goes first, then the alias table, then the hub."""
+    script = attrs.evolve(script, locators=(locator,))
+    await collect(puller(script), name)
+    (model,) = store.entries()
+    assert (model.name.display, model.manifest.locator) == (stored, locator)
+
+
+async def test_the_alias_gives_the_licence(puller, script, store):
+    """The licence of the alias table goes before what the file says."""
+    script = attrs.evolve(script, locators=("hf:Qwen/Qwen1.5-4B-Chat",))
+    with pytest.raises(PullError, match="needs about"):
+        await collect(puller(script, max_store_bytes=10**9), "qwen:4b")
+    await collect(
+        puller(attrs.evolve(script, locators=("hf:sentence-transformers/all-MiniLM-L6-v2",))), "all-minilm"
+    )
+    assert store.entries()[0].manifest.license == "apache-2.0"
+
+
+async def test_a_store_that_cannot_be_written_is_an_error(puller, script, tmp_path):
+    """A file where the store should be is told as an error of the store."""
+    (tmp_path / "store").write_text("x")
+    with pytest.raises(StoreError):
+        await collect(puller(script))
+    assert isinstance(ModelStore(tmp_path / "store").entries(), tuple)

@@ -1,0 +1,134 @@
+"""Where the host listens, and how it stops."""
+
+import asyncio
+import socket
+
+import aiohttp
+import attrs
+import pytest
+
+from homeport import ConfigError, Finished, FinishReason, PromptAccepted, TextDelta, Usage
+from homeport.config.settings import ServerSettings
+from homeport.runtime import Runtime
+from homeport.server.listener import check_exposure, serve
+
+
+@pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "192.168.1.5", "8.8.8.8"])
+async def test_an_open_address_needs_a_key(host):
+    """Without a key nothing but loopback is listened on."""
+    with pytest.raises(ConfigError, match="without an API key"):
+        await check_exposure(ServerSettings(), host)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+async def test_loopback_needs_no_key(host):
+    """All names of loopback are fine."""
+    await check_exposure(ServerSettings(), host)
+
+
+async def test_a_key_or_insecure_opens_the_address():
+    """Either is a decision of the operator."""
+    await check_exposure(ServerSettings(api_key="k"), "0.0.0.0")
+    await check_exposure(ServerSettings(insecure=True), "::")
+
+
+async def test_an_empty_key_is_no_key():
+    """An empty variable does not open the network."""
+    with pytest.raises(ConfigError):
+        await check_exposure(ServerSettings(api_key=""), "0.0.0.0")
+
+
+async def test_a_refused_address_is_never_bound(settings):
+    """The check comes before the socket."""
+    async with Runtime.open(settings) as runtime:
+        with pytest.raises(ConfigError):
+            async with serve(runtime, host="0.0.0.0", port=0):
+                pytest.fail("listened")
+
+
+async def test_an_open_server_still_checks_the_host(settings, serving):
+    """Insecure opens the port, not the door for rebound names."""
+    server = attrs.evolve(settings.server, insecure=True)
+    headers = {"Host": "evil.example"}
+    async with (
+        serving(attrs.evolve(settings, server=server)) as served,
+        served.http.get("/", headers=headers) as response,
+    ):
+        assert response.status == 403
+
+
+async def test_a_taken_port_is_named(settings):
+    """The message says where it could not listen and what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with Runtime.open(settings) as runtime:
+            with pytest.raises(ConfigError, match=f"127.0.0.1 port {port}.*--port"):
+                async with serve(runtime, host="127.0.0.1", port=port):
+                    pytest.fail("listened")
+
+
+async def test_the_settings_say_where_to_listen(settings):
+    """Without arguments the configured address is taken."""
+    server = ServerSettings(host="[::1]", port=0) if socket.has_ipv6 else ServerSettings(port=0)
+    async with (
+        Runtime.open(attrs.evolve(settings, server=server)) as runtime,
+        serve(runtime) as url,
+        aiohttp.ClientSession() as http,
+        http.get(url) as response,
+    ):
+        assert await response.text() == "Ollama is running"
+
+
+async def test_an_unknown_name_cannot_be_listened_on(settings):
+    """A name that means no address is an error of the settings."""
+    async with Runtime.open(settings) as runtime:
+        with pytest.raises(ConfigError, match="no such host"):
+            async with serve(runtime, host="no-such-host.invalid", port=0):
+                pytest.fail("listened")
+
+
+async def test_stopping_lets_running_requests_finish(settings, serving):
+    """A request that is being answered when the host stops gets its whole answer."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_):
+        yield PromptAccepted(1)
+        begun.set()
+        await go_on.wait()
+        yield TextDelta("done")
+        yield Finished(FinishReason.STOP, Usage())
+
+    async with asyncio.TaskGroup() as group, aiohttp.ClientSession() as http:
+        async with serving(settings) as served:
+            served.scripted.script = slow
+            body = {"model": "scripted:1b", "prompt": "x", "stream": False}
+
+            async def ask():
+                async with http.post(f"{served.url}/api/generate", json=body) as response:
+                    return (await response.json())["response"]
+
+            answer = group.create_task(ask())
+            await begun.wait()
+            asyncio.get_running_loop().call_later(0.05, go_on.set)
+        assert await answer == "done"
+
+
+async def test_stopping_ends_what_takes_too_long(settings, serving):
+    """A request that never ends is cancelled after the grace time, and its generation is left."""
+    begun = asyncio.Event()
+
+    async def endless(_):
+        yield PromptAccepted(1)
+        yield TextDelta("never")
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with aiohttp.ClientSession() as http:
+        async with serving(settings, grace_seconds=0.1) as served:
+            served.scripted.script = endless
+            body = {"model": "scripted:1b", "prompt": "x"}
+            response = await http.post(f"{served.url}/api/generate", json=body)
+            await begun.wait()
+        assert served.scripted.left == 1
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
