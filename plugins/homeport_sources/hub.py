@@ -140,7 +140,8 @@ def _refusal(error: Exception, locator: HubLocator) -> PullError | None:
         return PullError(f"{repository} has no revision {locator.revision!r}")
     if isinstance(error, errors.RepositoryNotFoundError):
         return PullError(
-            f"the hub has no model {repository}, or it is private", hint="for a private one: hf auth login"
+            "pull model manifest: file does not exist",
+            hint=f"the hub has no model {repository}, or it is private; for a private one: hf auth login",
         )
     return None
 

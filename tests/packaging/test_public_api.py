@@ -42,12 +42,10 @@ def imported_homeport_modules(path):
 
 def signature(hook):
     """Write a hook as its call looks, with the annotations of the source."""
-    (cls,) = [
-        node for node in ast.parse(Path(spec.__file__).read_text()).body if isinstance(node, ast.ClassDef)
-    ]
-    (function,) = [node for node in cls.body if getattr(node, "name", "") == hook]
-    arguments = ", ".join(ast.unparse(argument) for argument in function.args.args[1:])
-    return f"{hook}({arguments}) -> {ast.unparse(function.returns)}"
+    tree = ast.parse(Path(spec.__file__).read_text())
+    functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    arguments = ", ".join(ast.unparse(argument) for argument in functions[hook].args.args[1:])
+    return f"{hook}({arguments}) -> {ast.unparse(functions[hook].returns)}"
 
 
 def sections():
@@ -113,7 +111,7 @@ def test_page_documents_the_hooks_that_exist_with_their_signatures():
 
 @pytest.mark.parametrize("hook", HOOKS)
 def test_example_of_each_hook_is_a_whole_plugin(hook, monkeypatch):
-    """The code on the page loads, declares a record of that kind, and the record leads to its implementation."""
+    """The code on the page loads, and its record leads to the implementation beside it."""
     (code,) = re.findall(r"```python\n(.*?)```", sections()[signature(hook)], flags=re.DOTALL)
     module = types.ModuleType(EXAMPLE_PLUGIN)
     monkeypatch.setitem(sys.modules, EXAMPLE_PLUGIN, module)

@@ -110,8 +110,9 @@ class PullProgress:
 
 @attrs.frozen(kw_only=True)
 class AnswerTiming:
-    """The figures of a final chunk; durations are nanoseconds."""
+    """The figures of a final chunk, and when the first text came; durations are nanoseconds."""
 
+    first_token: int
     total_duration: int
     load_duration: int
     prompt_tokens: int
@@ -121,9 +122,10 @@ class AnswerTiming:
     answer_duration: int
 
     @classmethod
-    def from_wire(cls, answer: JsonObject) -> Self:
+    def from_wire(cls, answer: JsonObject, *, first_token: int = 0) -> Self:
         """Read them."""
         return cls(
+            first_token=first_token,
             total_duration=_get(answer, "total_duration", 0),
             load_duration=_get(answer, "load_duration", 0),
             prompt_tokens=_get(answer, "prompt_eval_count", 0),

@@ -1,5 +1,6 @@
 """One question to a model and its streamed answer."""
 
+import time
 from collections.abc import Callable, Mapping
 
 import attrs
@@ -20,14 +21,12 @@ class Manner:
         system: Replaces the model's system text; None keeps it.
         options: Sampling options under Ollama's names.
         keep_alive: How long it stays in memory afterwards; None leaves that to the server.
-        format: ``json`` or a JSON Schema; None lets it write freely.
     """
 
     model: str
     system: str | None = None
     options: Mapping[str, object] = attrs.field(factory=dict)
     keep_alive: str | float | None = None
-    format: str | JsonObject | None = None
 
     def body(self) -> dict[str, object]:
         """Give the fields of a request that do not depend on the question."""
@@ -35,7 +34,6 @@ class Manner:
             "model": self.model,
             "options": dict(self.options) or None,
             "keep_alive": self.keep_alive,
-            "format": self.format,
         }
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -73,17 +71,20 @@ def chat(
 def _stream(client: Client, path: str, body: JsonObject, write: Callable[[str], None]) -> Answer:
     pieces: list[str] = []
     final: JsonObject | None = None
+    asked_at = time.perf_counter_ns()
+    first_token = 0
     with client.stream(path, body) as chunks:
         for chunk in chunks:
             piece = _piece(chunk)
             if piece:
+                first_token = first_token or time.perf_counter_ns() - asked_at
                 pieces.append(piece)
                 write(piece)
             if chunk.get("done") is True:
                 final = chunk
     if final is None:
         raise AnswerError(f"{client.address} broke off its answer", http_status=200)
-    return Answer("".join(pieces), AnswerTiming.from_wire(final))
+    return Answer("".join(pieces), AnswerTiming.from_wire(final, first_token=first_token))
 
 
 def _piece(chunk: JsonObject) -> str:

@@ -4,7 +4,7 @@ import click
 
 from homeport.cli.application import EXIT_FAILED
 from homeport.cli.invocation import Invocation, warn_of
-from homeport.cli.logging import silence_logs
+from homeport.config.logs import silence_logs
 from homeport.cli.options import json_option, pass_invocation
 from homeport.cli.settings_check import faults
 from homeport.cli.settings_view import ShownSetting, shown_settings, shown_value

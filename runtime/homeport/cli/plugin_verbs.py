@@ -3,7 +3,7 @@
 import click
 
 from homeport.cli.invocation import Invocation
-from homeport.cli.logging import silence_logs
+from homeport.config.logs import silence_logs
 from homeport.domain.errors import PluginError
 from homeport.plugin.imports import import_object
 from homeport.plugin.manager import load_plugins

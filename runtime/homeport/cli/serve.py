@@ -31,7 +31,7 @@ def serve(
     from loguru import logger  # noqa: PLC0415 - with the host it takes 0.4 s, which help need not wait for
 
     from homeport.cli.hosting import host_until_stopped  # noqa: PLC0415
-    from homeport.cli.logging import configure_logging  # noqa: PLC0415
+    from homeport.config.logs import configure_logging  # noqa: PLC0415
 
     configure_logging(loaded.settings.log.level)
     for warning in loaded.warnings:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from homeport.cli.invocation import Invocation, warn_of
-from homeport.cli.logging import check_level
+from homeport.config.logs import check_level
 from homeport.config.loading import LoadedSettings, plugin_config
 from homeport.domain.errors import ConfigError, HomeportError
 from homeport.plugin.manager import load_plugins

@@ -22,6 +22,8 @@ def _figures(timing: AnswerTiming) -> Iterator[tuple[str, str]]:
         yield "total duration", duration(timing.total_duration)
     if timing.load_duration:
         yield "load duration", duration(timing.load_duration)
+    if timing.first_token:
+        yield "time to first token", duration(timing.first_token)
     if timing.prompt_tokens:
         yield "prompt eval count", f"{timing.prompt_tokens} token(s)"
     if timing.prompt_duration:

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import platformdirs
 
-from homeport.config.assignments import Assignment, KeyPath, from_environment, from_file
+from homeport.config.assignments import Assignment, KeyPath, from_environment, from_file, setting_fields
 from homeport.config.settings import PluginSettings, Settings
 from homeport.config.structuring import structure
 from homeport.domain.errors import ConfigError
@@ -58,7 +58,8 @@ def load_settings(
     assignments = {path: tuple(values) for path, values in given.items()}
     origins = {path: values[-1].origin for path, values in assignments.items()}
     tree = _tree({values[-1].path: values[-1].value for values in assignments.values()})
-    settings = structure(Settings, tree, path="$", origins=origins)
+    secrets = {".".join(path) for path, field in setting_fields() if field.metadata["secret"]}
+    settings = structure(Settings, tree, path="$", origins=origins, secrets=secrets)
     return LoadedSettings(settings=settings, assignments=assignments, warnings=tuple(warnings))
 
 

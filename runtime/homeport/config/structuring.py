@@ -1,6 +1,6 @@
 """Plain values to attrs classes, with errors that name the path, the value and what was expected."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,14 @@ T = TypeVar("T")
 _EXPECTED = {int: "int", float: "float", str: "str", bool: "bool"}
 
 
-def structure(cls: type[T], value: Any, *, path: str, origins: Mapping[str, str] | None = None) -> T:  # noqa: ANN401
+def structure(  # noqa: ANN401 - plain values of any kind
+    cls: type[T],
+    value: Any,
+    *,
+    path: str,
+    origins: Mapping[str, str] | None = None,
+    secrets: Collection[str] = (),
+) -> T:
     """Build an attrs class from plain values.
 
     Args:
@@ -24,6 +31,7 @@ def structure(cls: type[T], value: Any, *, path: str, origins: Mapping[str, str]
         value: Mappings, lists and scalars.
         path: Where it stands in the whole tree, ``$.plugins.onnx-cpu``.
         origins: Place of each value by its dotted path, for messages.
+        secrets: Dotted paths of values that no message may show.
 
     Raises:
         ConfigError: One line per fault.
@@ -32,7 +40,7 @@ def structure(cls: type[T], value: Any, *, path: str, origins: Mapping[str, str]
         return _converter().structure(value, cls)
     except (ClassValidationError, IterableValidationError, TypeError, ValueError) as error:
         lines = transform_error(error, path=path, format_exception=_explain)
-        raise ConfigError("\n".join(_arrange(line, origins or {}) for line in lines)) from error
+        raise ConfigError("\n".join(_arrange(line, origins or {}, secrets) for line in lines)) from error
 
 
 def unstructure(value: object) -> Any:  # noqa: ANN401
@@ -84,10 +92,12 @@ def _explain_key(key: str, cls: type) -> str:
     return f"unknown key {key!r}; " + (f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}")
 
 
-def _arrange(line: str, origins: Mapping[str, str]) -> str:
+def _arrange(line: str, origins: Mapping[str, str], secrets: Collection[str]) -> str:
     """Turn cattrs' ``message @ path`` into ``path: message (origin)``."""
     message, _, where = line.rpartition(" @ ")
     inside = where.removeprefix("$.")
+    if inside in secrets:
+        message, _, _ = message.partition(", got ")
     candidates = [inside, *(f"{inside}.{word}" for word in message.split("'")[1:2])]
     origin = next((origins[name] for name in candidates if name in origins), "")
     return f"{where}: {message}" + (f" ({origin})" if origin else "")

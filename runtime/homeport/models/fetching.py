@@ -5,6 +5,7 @@ output. What a source prints goes to standard error. When standard input ends th
 whole process group ends with it.
 """
 
+import errno
 import importlib
 import os
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import attrs
+from loguru import logger
 
 from homeport.domain.errors import HomeportError, PullError
 from homeport.models.fetch_job import ENTRY_FOLDER, FetchJob, FetchReport, Stage
@@ -23,6 +25,7 @@ from homeport.models.records import decode_record, encode_record, structure_reco
 from homeport.plugin.protocols import ModelSource
 
 _DOWNLOAD_FOLDER = "download"
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REPORT_INTERVAL_SECONDS = 0.06
 """Ollama's own pace of progress lines."""
 
@@ -69,8 +72,8 @@ def main() -> int:
     except HomeportError as error:
         reporter.send(FetchReport(stage=Stage.FAILED, message=error.message, hint=error.hint))
     except OSError as error:
-        message = f"cannot write the model: {error.strerror or error}"
-        reporter.send(FetchReport(stage=Stage.FAILED, message=message, hint="is the disk full?"))
+        logger.opt(exception=error).error("fetching {} failed", job.artifact.locator)
+        reporter.send(_failure(error))
     else:
         reporter.send(FetchReport(stage=Stage.DONE, manifest=manifest))
     return 0
@@ -86,7 +89,7 @@ def fetch(job: FetchJob, reporter: Reporter) -> Manifest:
         conversion = importlib.import_module("homeport.models.conversion.importing")
     except ModuleNotFoundError as error:
         raise PullError(
-            f"converting models needs the package {error.name!r}",
+            f"converting models needs the package {(error.name or str(error)).partition('.')[0]!r}",
             hint="pip install 'homeport[transformers]'",
         ) from error
     source = _build_source(job)
@@ -103,6 +106,17 @@ def fetch(job: FetchJob, reporter: Reporter) -> Manifest:
         progress=reporter.converting,
     )
     return attrs.evolve(manifest, license=job.license or manifest.license)
+
+
+def _failure(error: OSError) -> FetchReport:
+    """Tell a full disk from other faults of files, without naming paths."""
+    cause = error.strerror or type(error).__name__
+    if error.errno in _FULL:
+        hint = "remove models with: homeport rm NAME, or choose another folder with HOMEPORT_HOME"
+        return FetchReport(stage=Stage.FAILED, message=f"the model cannot be written: {cause}", hint=hint)
+    return FetchReport(
+        stage=Stage.FAILED, message=f"fetching failed: {cause}", hint="the log has the details"
+    )
 
 
 def _build_source(job: FetchJob) -> ModelSource:
@@ -128,7 +142,8 @@ def _take_stdout() -> BinaryIO:
 
 
 def _end_with_host() -> None:
-    while sys.stdin.buffer.read(1):
+    # The raw descriptor: a thread that waits inside a buffered reader aborts the interpreter on its way out.
+    while os.read(sys.stdin.fileno(), 1):
         pass
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)

@@ -92,7 +92,9 @@ class Flight:
     async def cancel(self) -> None:
         """Stop it and wait until it has cleaned up."""
         if self._task is not None:
-            self._task.cancel()
+            # A second cancellation would interrupt the cleaning up after the first.
+            if not self._task.cancelling():
+                self._task.cancel()
             await asyncio.wait([self._task])
 
     def _settle(self, task: asyncio.Task[None]) -> None:

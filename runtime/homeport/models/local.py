@@ -20,11 +20,12 @@ class LocalBackend:
         self._name = name
         self._store = store
         self._manager = manager
+        self._revision: int | None = None
+        self._listed: tuple[ModelInfo, ...] = ()
 
     async def models(self) -> Sequence[ModelInfo]:
         """List what is installed."""
-        entries = await asyncio.to_thread(self._store.entries)
-        return [entry.info(self._name) for entry in entries]
+        return await asyncio.to_thread(self._list)
 
     @asynccontextmanager
     async def generate(self, request: GenerationRequest) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
@@ -66,6 +67,14 @@ class LocalBackend:
     async def aclose(self) -> None:
         """End all workers."""
         await self._manager.close()
+
+    def _list(self) -> tuple[ModelInfo, ...]:
+        """Read the store again only when it changed: 0.4 ms per model, asked with every request."""
+        revision = self._store.revision()
+        if revision != self._revision:
+            self._listed = tuple(entry.info(self._name) for entry in self._store.entries())
+            self._revision = revision
+        return self._listed
 
     async def _find(self, name: str) -> StoredModel:
         model = await asyncio.to_thread(self._store.find, ModelName.parse(name))

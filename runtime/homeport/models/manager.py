@@ -30,12 +30,14 @@ class WorkerRecipe:
         factory: Import string of its ``TokenModel``.
         config_class: Import string of its attrs configuration; None where it has none.
         config: Plain values for it.
+        log_level: From which on workers log.
     """
 
     backend: str
     factory: str
     config_class: str | None = None
     config: dict[str, Any] = attrs.field(factory=dict)
+    log_level: str = "INFO"
 
 
 class ModelManager:
@@ -154,6 +156,7 @@ class ModelManager:
             config_class=self._recipe.config_class,
             config=self._recipe.config,
             path=model.folder,
+            log_level=self._recipe.log_level,
             plan=LoadPlan(
                 context_length=window,
                 slots=self._settings.slots,

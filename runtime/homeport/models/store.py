@@ -141,6 +141,13 @@ class ModelStore:
         """List the models that can be used, newest first."""
         return self.survey().models
 
+    def revision(self) -> int:
+        """Give a number that changes with every commit and delete, by this process or another."""
+        try:
+            return (self._root / _LOCK_FILE).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
     def verify(self, model: StoredModel) -> None:
         """Hash every file of a model and compare with its manifest.
 
@@ -306,7 +313,10 @@ class ModelStore:
             self._root.mkdir(parents=True, exist_ok=True)
             with (self._root / _LOCK_FILE).open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                yield
+                try:
+                    yield
+                finally:
+                    os.utime(lock.fileno())
         except OSError as error:
             raise StoreError(
                 f"cannot write to the model store {self._root}: {error.strerror}",

@@ -55,6 +55,7 @@ class WorkerLaunch:
         config: Plain values for it.
         path: Folder of the model.
         plan: What the model may use.
+        log_level: From which on it logs.
     """
 
     model: str
@@ -63,6 +64,7 @@ class WorkerLaunch:
     config: dict[str, Any]
     path: Path
     plan: LoadPlan
+    log_level: str = "INFO"
 
 
 class WorkerProcess:
@@ -247,9 +249,11 @@ async def _spawn(launch: WorkerLaunch) -> WorkerProcess:
     with theirs:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # nothing is imported from the folder that the host happens to stand in
             "-m",
             "homeport.worker",
             str(theirs.fileno()),
+            launch.log_level,
             pass_fds=(theirs.fileno(),),
             stdin=DEVNULL,
             env=_environment(launch.plan.threads),

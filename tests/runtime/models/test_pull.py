@@ -248,9 +248,10 @@ async def test_a_killed_host_leaves_no_process(puller, script, store, meeting):
     [
         ({"ending": "refuse"}, "the shop is closed. come back tomorrow"),
         ({"ending": "crash"}, "ended with code -6"),
-        ({"largest_file": 4096}, "cannot write the model: File too large. is the disk full?"),
-        ({"largest_file": 200_000}, "cannot write the model: File too large. is the disk full?"),
+        ({"largest_file": 4096}, "the model cannot be written: File too large. remove models"),
+        ({"largest_file": 200_000}, "the model cannot be written: File too large. remove models"),
         ({"gguf": __file__}, "not a usable GGUF file"),
+        ({"gguf": "/nowhere"}, "fetching failed: No such file or directory. the log has the details"),
     ],
 )
 async def test_a_failed_pull_leaves_nothing(puller, script, store, changes, complaint):

@@ -146,29 +146,14 @@ class DecoderShape:
             PullError: Its architecture has no counterpart, or a figure is missing or impossible.
         """
         fields = Fields(file.fields)
-        name = fields.text("general.architecture")
-        architecture = ARCHITECTURES.get(name)
-        if architecture is None:
-            raise PullError(
-                f"GGUF files of architecture {name!r} cannot be converted, only {', '.join(ARCHITECTURES)}",
-                hint="ask for the model's own repository with safetensors files instead",
-            )
-        own = fields.below(f"{name}.")
-        for deviation in _DEVIATIONS:
-            if own.has(deviation) and own.number(deviation):
-                raise PullError(
-                    f"{name} models with {deviation} = {own.number(deviation)} cannot be converted"
-                )
+        architecture = _find_architecture(fields.text("general.architecture"))
+        own = fields.below(f"{architecture.model_type}.")
         hidden, heads = own.count("embedding_length"), own.count("attention.head_count")
-        head = own.count("attention.key_length", hidden // heads)
         key_heads = own.count("attention.head_count_kv", heads)
+        head = own.count("attention.key_length", hidden // heads)
         if head % 2 or heads % key_heads:
             raise PullError(f"{heads} heads of width {head} over {key_heads} key heads are impossible")
-        for key in ("attention.value_length", "rope.dimension_count"):
-            if own.count(key, head) != head:
-                raise PullError(
-                    f"{name} models with {key} = {own.count(key)} and heads of {head} cannot be converted"
-                )
+        _refuse_deviations(architecture.model_type, own, head)
         if EMBEDDING not in file.tensors:
             raise PullError(f"the GGUF file has no tensor {EMBEDDING}")
         return cls(
@@ -250,3 +235,25 @@ class DecoderShape:
         if ".q_proj." in target:
             return self.heads
         return self.key_heads if ".k_proj." in target else 0
+
+
+def _find_architecture(name: str) -> Architecture:
+    architecture = ARCHITECTURES.get(name)
+    if architecture is None:
+        raise PullError(
+            f"GGUF files of architecture {name!r} cannot be converted, only {', '.join(ARCHITECTURES)}",
+            hint="ask for the model's own repository with safetensors files instead",
+        )
+    return architecture
+
+
+def _refuse_deviations(name: str, own: Fields, head: int) -> None:
+    """Refuse what would be computed otherwise than the architecture of this name is."""
+    for key in _DEVIATIONS:
+        if own.has(key) and own.number(key):
+            raise PullError(f"{name} models with {key} = {own.number(key)} cannot be converted")
+    for key in ("attention.value_length", "rope.dimension_count"):
+        if own.count(key, head) != head:
+            raise PullError(
+                f"{name} models with {key} = {own.count(key)} and heads of {head} cannot be converted"
+            )

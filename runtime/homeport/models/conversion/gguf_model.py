@@ -68,11 +68,15 @@ def convert_gguf(path: Path, folder: Path, *, room_bytes: int, progress: Progres
         progress,
     )
     parameter_count = sum(file.tensors[tensor.source].elements for tensor in tensors)
+    return _describe(file, fields, shape, parameter_count)
+
+
+def _describe(file: GgufFile, fields: Fields, shape: DecoderShape, parameter_count: int) -> Description:
     return Description(
         converted_from=WeightsFormat.GGUF,
         quantization=_quantization(file),
         license=fields.text("general.license", ""),
-        template=template,
+        template=fields.text("tokenizer.chat_template", ""),
         parameters=from_gguf(fields),
         capabilities=frozenset({Capability.COMPLETION}),
         family=shape.architecture.model_type,

@@ -56,21 +56,10 @@ def describe_config(
     family = config.get("model_type")
     if not isinstance(family, str):
         raise PullError(f"config.json has model_type {family!r:.80}, expected a text")
-    context = _first(config, _CONTEXT_KEYS)
-    if isinstance(sentence_length, int) and sentence_length > 0:
-        context = min(context or sentence_length, sentence_length)
+    context = _context(config, sentence_length)
     width = _first(config, _WIDTH_KEYS)
     floats = {dtype: count for dtype, count in weights.items() if "F" in dtype} or dict(weights)
     parameter_count = sum(floats.values())
-    facts: dict[str, str | int] = {
-        "general.architecture": family,
-        "general.parameter_count": parameter_count,
-        f"{family}.context_length": context,
-        f"{family}.embedding_length": width,
-    }
-    facts.update(
-        {f"{family}.{fact}": _first(config, keys) for fact, keys in _FACTS.items() if _first(config, keys)}
-    )
     return Description(
         converted_from=WeightsFormat.SAFETENSORS,
         quantization=max(floats, key=floats.__getitem__) if floats else "",
@@ -79,8 +68,21 @@ def describe_config(
         parameter_count=parameter_count,
         context_length=context,
         embedding_length=width,
-        facts=facts,
+        facts={
+            "general.architecture": family,
+            "general.parameter_count": parameter_count,
+            f"{family}.context_length": context,
+            f"{family}.embedding_length": width,
+            **_further_facts(config, family),
+        },
     )
+
+
+def _context(config: Mapping[str, object], sentence_length: object) -> int:
+    context = _first(config, _CONTEXT_KEYS)
+    if isinstance(sentence_length, int) and sentence_length > 0:
+        return min(context or sentence_length, sentence_length)
+    return context
 
 
 def _capability(config: Mapping[str, object], family: str, *, is_sentence_model: bool) -> Capability:
@@ -96,6 +98,11 @@ def _capability(config: Mapping[str, object], family: str, *, is_sentence_model:
         f"models of class {', '.join(architectures) or family} neither generate nor embed text here",
         hint="supported are *ForCausalLM models, sentence-transformers models and BERT-like encoders",
     )
+
+
+def _further_facts(config: Mapping[str, object], family: str) -> dict[str, int]:
+    figures = {f"{family}.{fact}": _first(config, keys) for fact, keys in _FACTS.items()}
+    return {key: figure for key, figure in figures.items() if figure}
 
 
 def _first(config: Mapping[str, object], keys: tuple[str, ...]) -> int:

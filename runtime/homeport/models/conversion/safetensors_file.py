@@ -84,42 +84,45 @@ def read_safetensors_head(path: Path) -> Mapping[str, int]:
     Raises:
         PullError: It is no such file, or its sizes do not add up to the size of the file.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
-        if length > min(size - _LENGTH_BYTES, _MAX_HEAD_BYTES):
-            raise _broken(path, f"its head is said to have {length} bytes, the file has {size}")
-        text = file.read(length)
+    text = _read_head(path)
+    weights: dict[str, int] = {}
+    spans: list[tuple[int, int]] = []
     try:
         entries = json.loads(text)
-        weights: dict[str, int] = {}
-        spans = []
         for name, entry in entries.items():
             if name == "__metadata__":
                 continue
             begin, end = (int(offset) for offset in entry["data_offsets"])
             shape = [int(extent) for extent in entry["shape"]]
-            elements = math.prod(shape)
-            if (
-                begin < 0
-                or any(extent < 0 for extent in shape)
-                or (end - begin) * 8 != elements * _ELEMENT_BITS[entry["dtype"]]
-            ):
-                raise _broken(
-                    path, f"tensor {name!r:.80} has {end - begin} bytes for shape {entry['shape']!r:.80}"
-                )
-            weights[entry["dtype"]] = weights.get(entry["dtype"], 0) + elements
+            bits = math.prod(shape) * _ELEMENT_BITS[entry["dtype"]]
+            if begin < 0 or any(extent < 0 for extent in shape) or (end - begin) * 8 != bits:
+                raise _broken(path, f"tensor {name!r:.80} has {end - begin} bytes for shape {shape!r:.80}")
+            weights[entry["dtype"]] = weights.get(entry["dtype"], 0) + math.prod(shape)
             spans.append((begin, end))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise _broken(path, f"its head cannot be read: {error}") from error
+    _check_spans(path, spans, path.stat().st_size - _LENGTH_BYTES - len(text))
+    return weights
+
+
+def _read_head(path: Path) -> bytes:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        if length > min(size - _LENGTH_BYTES, _MAX_HEAD_BYTES):
+            raise _broken(path, f"its head is said to have {length} bytes, the file has {size}")
+        return file.read(length)
+
+
+def _check_spans(path: Path, spans: list[tuple[int, int]], size: int) -> None:
+    """Refuse tensors that leave gaps, overlap, or do not end with the file."""
     position = 0
     for begin, end in sorted(spans):
         if begin != position:
             raise _broken(path, f"bytes {position} to {begin} belong to no tensor, or to two")
         position = end
-    if _LENGTH_BYTES + length + position != size:
-        raise _broken(path, f"it has {size} bytes, its tensors need {_LENGTH_BYTES + length + position}")
-    return weights
+    if position != size:
+        raise _broken(path, f"it has {size} bytes of weights, its tensors need {position}")
 
 
 def _broken(path: Path, why: str) -> PullError:

@@ -71,16 +71,7 @@ def read_vocabulary(fields: Fields) -> Vocabulary:
         raise PullError(
             f"the vocabulary has {len(tokens)} tokens, {len(set(tokens))} distinct, {len(types)} types"
         )
-    kind = own.text("model")
-    if kind == "gpt2":
-        tokenizer, adds_begin_token = _byte_level_bpe(own, tokens)
-    elif kind == "llama":
-        tokenizer, adds_begin_token = _sentencepiece_bpe(own, tokens), True
-    else:
-        raise PullError(
-            f"tokenizers of kind {kind!r} cannot be rebuilt from GGUF, only gpt2 and llama",
-            hint="ask for the model's own repository with tokenizer.json instead",
-        )
+    tokenizer, adds_begin_token = _build_tokenizer(own, tokens)
     _add_tokens(tokenizer, tokens, types)
     ids = {name: own.token(key, len(tokens)) for name, key in _NAMED_TOKENS.items()}
     named = {name: tokens[number] for name, number in ids.items() if number is not None}
@@ -103,8 +94,21 @@ def read_vocabulary(fields: Fields) -> Vocabulary:
     )
 
 
+def _build_tokenizer(own: Fields, tokens: Sequence[str]) -> tuple[Tokenizer, bool]:
+    """Build a tokenizer without added tokens, and say whether it begins with a begin token by default."""
+    kind = own.text("model")
+    if kind == "gpt2":
+        return _byte_level_bpe(own, tokens)
+    if kind == "llama":
+        return _sentencepiece_bpe(own, tokens), True
+    raise PullError(
+        f"tokenizers of kind {kind!r} cannot be rebuilt from GGUF, only gpt2 and llama",
+        hint="ask for the model's own repository with tokenizer.json instead",
+    )
+
+
 def _byte_level_bpe(own: Fields, tokens: Sequence[str]) -> tuple[Tokenizer, bool]:
-    """Build GPT-2's kind of tokenizer, and say whether it begins with a begin token by default."""
+    """Build GPT-2's kind of tokenizer."""
     cut = find_pre_tokenizer(own.text("pre", "default"))
     merges = []
     for merge in own.texts("merges"):

@@ -26,7 +26,7 @@ async def pull(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, schema.PullRequest)
     name = body.model or body.name or ""
     ModelName.parse(name)
-    async with _left(request.app[RUNTIME].pull(name)) as progress:
+    async with _left(request.app[RUNTIME].pull(name, force=bool(body.force))) as progress:
         if body.stream is not False:
             return await _stream(request, progress)
         async for _ in progress:

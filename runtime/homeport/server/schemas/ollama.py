@@ -86,9 +86,10 @@ class ShowRequest(NamedRequest, kw_only=True):
 
 
 class PullRequest(NamedRequest, kw_only=True):
-    """``POST /api/pull``."""
+    """``POST /api/pull``; ``force`` fetches a model again although it is there."""
 
     stream: bool | None = None
+    force: bool | None = None
 
 
 class ErrorAnswer(msgspec.Struct, omit_defaults=True):

@@ -1,0 +1,55 @@
+import zipfile
+from email.parser import Parser
+
+import pytest
+
+PACKAGES = ("homeport", "homeport_sources", "homeport_transformers")
+
+
+@pytest.fixture(scope="session")
+def contents(wheel):
+    """Names of the files in the wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+@pytest.fixture(scope="session")
+def info(contents):
+    """Name of the folder of the wheel's metadata."""
+    (folder,) = {name.partition("/")[0] for name in contents if ".dist-info/" in name}
+    return folder
+
+
+def test_top_level_names_are_the_packages(contents, info):
+    """Nothing else gets into the user's site-packages: no tests, no docs, no loose files."""
+    assert {name.partition("/")[0] for name in contents} == {*PACKAGES, info}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_is_typed(contents, package):
+    """Type checkers of third parties see our annotations."""
+    assert f"{package}/py.typed" in contents
+
+
+def test_data_that_is_read_at_run_time_is_inside(contents):
+    """Names of models are resolved through a data file."""
+    assert "homeport/models/aliases.toml" in contents
+
+
+def test_nothing_inside_but_code_and_data(contents, info):
+    """No test, no cache and no draft slips in below a package."""
+    inside = [name for name in contents if not name.startswith(info)]
+    assert {name.rpartition(".")[2] for name in inside} == {"py", "toml", "typed"}
+    assert [name for name in inside if "test_" in name or "/tests/" in name or "__pycache__" in name] == []
+
+
+def test_metadata_names_licence_command_and_plugins(wheel, info, contents):
+    """What pip and the loader read is there."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = Parser().parsestr(archive.read(f"{info}/METADATA").decode())
+        entry_points = archive.read(f"{info}/entry_points.txt").decode()
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert f"{info}/licenses/LICENSE" in contents
+    assert "homeport = homeport.cli:main" in entry_points
+    assert "model-sources = homeport_sources.plugin" in entry_points
+    assert "transformers-cpu = homeport_transformers.plugin" in entry_points
