@@ -4,11 +4,11 @@ import click
 
 from homeport.cli.application import EXIT_FAILED
 from homeport.cli.invocation import Invocation, warn_of
-from homeport.config.logs import silence_logs
 from homeport.cli.options import json_option, pass_invocation
 from homeport.cli.settings_check import faults
 from homeport.cli.settings_view import ShownSetting, shown_settings, shown_value
 from homeport.cli.text import columns, harmless_line, write_json
+from homeport.config.logs import silence_logs
 from homeport.config.schema import settings_schema
 from homeport.plugin.manager import load_plugins
 

@@ -14,11 +14,11 @@ from homeport.cli.checks.network import network_findings
 from homeport.cli.checks.packages import package_findings
 from homeport.cli.checks.plugins import plugin_findings
 from homeport.cli.invocation import Invocation
-from homeport.config.logs import silence_logs
 from homeport.cli.options import json_option, pass_invocation
 from homeport.cli.settings_check import faults
 from homeport.cli.terminal import make_console
 from homeport.cli.text import harmless_line, write_json
+from homeport.config.logs import silence_logs
 from homeport.domain.errors import ConfigError
 
 if TYPE_CHECKING:

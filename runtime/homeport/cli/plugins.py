@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import click
 
 from homeport.cli.invocation import Invocation, warn_of
-from homeport.config.logs import silence_logs
 from homeport.cli.options import json_option, pass_invocation
 from homeport.cli.text import columns, harmless_line, write_json
+from homeport.config.logs import silence_logs
 from homeport.plugin.manager import load_plugins
 from homeport.plugin.registry import PluginStatus
 

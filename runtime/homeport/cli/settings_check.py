@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from homeport.cli.invocation import Invocation, warn_of
-from homeport.config.logs import check_level
 from homeport.config.loading import LoadedSettings, plugin_config
+from homeport.config.logs import check_level
 from homeport.domain.errors import ConfigError, HomeportError
 from homeport.plugin.manager import load_plugins
 from homeport.plugin.registry import PluginRegistry, PluginState, chosen

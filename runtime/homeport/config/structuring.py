@@ -16,9 +16,9 @@ T = TypeVar("T")
 _EXPECTED = {int: "int", float: "float", str: "str", bool: "bool"}
 
 
-def structure(  # noqa: ANN401 - plain values of any kind
+def structure(
     cls: type[T],
-    value: Any,
+    value: object,
     *,
     path: str,
     origins: Mapping[str, str] | None = None,

@@ -29,20 +29,23 @@ from homeport.testing.tiny_model import checksum_answer
 class House:
     """A local backend of the checksum model, its manager and the events they told."""
 
-    def __init__(self, store, model, manager, events):
+    def __init__(self, store, model, manager, events, news):
         self.store = store
         self.model = model
         self.manager = manager
         self.events = events
+        self.news = news
         self.backend = LocalBackend("checksum", store, manager)
 
     def told(self, kind):
         return [event for event in self.events if isinstance(event, kind)]
 
     async def wait_for(self, kind, count=1):
+        """Wait until so many events of a kind were told, and give the last of them."""
         async with asyncio.timeout(10):
             while len(self.told(kind)) < count:
-                await asyncio.sleep(0.01)
+                self.news.clear()
+                await self.news.wait()
         return self.told(kind)[count - 1]
 
     async def ask(self, prompt="hello", tokens=5, **more):
@@ -68,7 +71,12 @@ def open_house(tmp_path, install_tiny):
     async def opened(config=None, **settings):
         store = ModelStore(tmp_path / "models")
         model = install_tiny(store)
-        events = []
+        events, news = [], asyncio.Event()
+
+        def emit(event):
+            events.append(event)
+            news.set()
+
         recipe = WorkerRecipe(
             backend="checksum",
             factory="homeport.testing.tiny_model:ChecksumModel",
@@ -81,10 +89,10 @@ def open_house(tmp_path, install_tiny):
                 store=store,
                 settings=ModelSettings(**settings),
                 tasks=tasks,
-                emit=events.append,
+                emit=emit,
             )
             try:
-                yield House(store, model, manager, events)
+                yield House(store, model, manager, events, news)
             finally:
                 await manager.close()
 

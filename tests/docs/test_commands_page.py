@@ -1,0 +1,51 @@
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from homeport.cli.application import homeport
+from homeport.cli.verbs import VERBS
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
+WIDTH = 100
+
+INTRODUCTION = """# Commands
+
+Every verb but `serve`, `plugins`, `config`, `doctor` and `completion` is a client of the HTTP API. Where no
+server answers at the configured address, `run`, `pull`, `list`, `show` and `rm` start one for themselves on a
+free port and stop it at the end; its log is `logs/own-server.log` in homeport's folder.
+
+Exit codes: 0 done, 1 failed, 2 a wrong command line or setting, or refused, 130 interrupted. Answers go to
+standard output; progress, timings and errors go to standard error. `NO_COLOR` is honoured.
+"""
+
+
+def commands():
+    """List every command below the top as a path of names."""
+    for verb in VERBS:
+        yield (verb,)
+        command = homeport.get_command(click.Context(homeport), verb)
+        if isinstance(command, click.Group):
+            yield from ((verb, name) for name in command.commands)
+
+
+def section(path):
+    """Quote the help of a command."""
+    told = CliRunner().invoke(
+        homeport, [*path, "--help"], prog_name="homeport", terminal_width=WIDTH, max_content_width=WIDTH
+    )
+    assert told.exit_code == 0
+    heading = f"## homeport {' '.join(path)}\n\n" if path else ""
+    return f"{heading}```text\n{told.output.rstrip()}\n```\n"
+
+
+@pytest.mark.parametrize("path", [(), *commands()], ids=lambda path: " ".join(path) or "homeport")
+def test_page_quotes_the_help_of_every_command(path):
+    """The page says what ``--help`` says."""
+    assert section(path) in PAGE.read_text()
+
+
+if __name__ == "__main__":  # writes the page anew
+    sys.exit(PAGE.write_text("\n".join([INTRODUCTION, *map(section, [(), *commands()])])) < 0)
