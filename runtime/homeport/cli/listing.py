@@ -17,13 +17,15 @@ SHOWN_DIGEST_DIGITS = 12
 
 @click.command("list", epilog="\b\nExample:\n  homeport list smollm2")
 @click.argument("prefix", default="")
+@click.option("--all", "with_aliases", is_flag=True, help="List every name of a model, not only its first.")
 @json_option
 @pass_invocation
-def list_models(invocation: Invocation, *, prefix: str, as_json: bool) -> None:
+def list_models(invocation: Invocation, *, prefix: str, with_aliases: bool, as_json: bool) -> None:
     """List installed models, newest first; only those whose name begins with PREFIX."""
     with connected(invocation) as client:
         rows = listed(client.ask("GET", "/api/tags"))
-    chosen = [row for row in rows if str(row.get("name", "")).lower().startswith(prefix.lower())]
+    named = [row for row in rows if str(row.get("name", "")).lower().startswith(prefix.lower())]
+    chosen = [row for row in named if with_aliases or not row.get("alias_of")]
     if as_json:
         write_json({"models": chosen})
         return

@@ -34,6 +34,7 @@ class ModelInfo:
         template: Its chat template; empty where it has none.
         parameters: Sampling defaults it was published with, in Ollama's option names.
         facts: Further figures under GGUF's key names (``llama.block_count``).
+        alias_of: The name it is installed under, where ``name`` is another one for it; else empty.
     """
 
     name: str
@@ -51,6 +52,7 @@ class ModelInfo:
     template: str = ""
     parameters: Mapping[str, object] = attrs.field(factory=dict)
     facts: Mapping[str, object] = attrs.field(factory=dict)
+    alias_of: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
+import attrs
 from loguru import logger
 
 from homeport.domain.errors import HomeportError, ModelNotFoundError
@@ -25,10 +26,13 @@ class Catalog:
         self._aliases = aliases
 
     async def list(self) -> tuple[ModelInfo, ...]:
-        """List every model once, as its preferred backend offers it, newest first."""
+        """List every model under each of its names, as its preferred backend offers it, newest first."""
         found: dict[str, ModelInfo] = {}
         for candidate in await self._offers():
             found.setdefault(candidate.model.name.lower(), candidate.model)
+        for model in tuple(found.values()):
+            for name in self._other_names(model):
+                found.setdefault(name.lower(), attrs.evolve(model, name=name, alias_of=model.name))
         return tuple(sorted(found.values(), key=lambda model: model.modified_at, reverse=True))
 
     async def candidates(self, name: str) -> tuple[Candidate, ...]:
@@ -62,6 +66,10 @@ class Catalog:
         wanted = ModelName.parse(name)
         alias = self._aliases.find(wanted)
         return (wanted,) if alias is None else (wanted, *alias.names, *alias.hub_names)
+
+    def _other_names(self, model: ModelInfo) -> Sequence[str]:
+        alias = self._aliases.find(ModelName.parse(model.name))
+        return () if alias is None else [name.display for name in (*alias.names, alias.hub_names[0])]
 
     def _alike(self, name: str, offers: Sequence[Candidate]) -> Sequence[str]:
         return self._aliases.nearest(name, [offer.model.name for offer in offers])

@@ -85,6 +85,7 @@ def _listed(model: ModelInfo) -> schema.ListedModel:
         digest=model.digest,
         details=details_of(model),
         capabilities=capabilities_of(model),
+        alias_of=model.alias_of or UNSET,
     )
 
 

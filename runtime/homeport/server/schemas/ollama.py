@@ -187,7 +187,7 @@ class ModelDetails(msgspec.Struct, kw_only=True):
 
 
 class ListedModel(msgspec.Struct, kw_only=True):
-    """A row of ``GET /api/tags``."""
+    """A row of ``GET /api/tags``; ``alias_of`` only where the model is installed under another name."""
 
     name: str
     model: str
@@ -196,6 +196,7 @@ class ListedModel(msgspec.Struct, kw_only=True):
     digest: str
     details: ModelDetails
     capabilities: list[str]
+    alias_of: str | UnsetType = UNSET
 
 
 class ListAnswer(msgspec.Struct):
