@@ -15,7 +15,7 @@ import attrs
 from loguru import logger
 
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
-from homeport.domain.errors import LoadError, WorkerDiedError
+from homeport.domain.errors import InvalidRequestError, LoadError, WorkerDiedError
 from homeport.domain.generation import Finished, GenerationEvent, GenerationRequest
 from homeport.plugin.protocols import LoadPlan, TokenModelFacts
 from homeport.worker.channel import (
@@ -213,6 +213,9 @@ class WorkerProcess:
     def _register(self, request_id: str) -> Iterator[Answers]:
         if self.ended.is_set():
             raise self._died()
+        if request_id in self._answers:
+            message = f"a request {request_id!r} is running already; ids must differ"
+            raise InvalidRequestError(message, field="id")
         answers: Answers = asyncio.Queue()
         self._answers[request_id] = answers
         try:

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import math
 import os
 import signal
@@ -25,6 +26,8 @@ from homeport.models.manager import ModelManager, WorkerRecipe
 from homeport.models.store import ModelStore
 from homeport.testing.tiny_model import checksum_answer
 
+REQUEST_NUMBERS = itertools.count()
+
 
 class House:
     """A local backend of the checksum model, its manager and the events they told."""
@@ -50,7 +53,7 @@ class House:
 
     async def ask(self, prompt="hello", tokens=5, **more):
         request = GenerationRequest(
-            id=f"r{id(object())}",
+            id=f"r{next(REQUEST_NUMBERS)}",
             model="tiny",
             prompt=TextPrompt(prompt),
             sampling=Sampling(temperature=0, max_tokens=tokens),

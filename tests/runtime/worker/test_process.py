@@ -12,6 +12,7 @@ from homeport import (
     Finished,
     GenerationError,
     GenerationRequest,
+    InvalidRequestError,
     LoadError,
     PluginError,
     PromptAccepted,
@@ -97,6 +98,13 @@ async def test_failed_step_is_an_error_and_the_worker_lives(running):
         with pytest.raises(GenerationError, match="forward pass failed"):
             await read(worker, ask("a", "hello", 50))
         assert await read(worker, ask("b", "hello", 2)) == checksum_answer("hello", 2)
+
+
+async def test_two_running_requests_cannot_share_an_id(running):
+    """Answers are told apart by the id of their request."""
+    async with running(step_seconds=0.01) as worker, worker.generate(ask("a", "hello", 100)):
+        with pytest.raises(InvalidRequestError, match="'a' is running already"):
+            await read(worker, ask("a", "other"))
 
 
 async def test_worker_embeds(running):
