@@ -1,8 +1,6 @@
 import asyncio
 import itertools
 import math
-import os
-import signal
 from contextlib import asynccontextmanager
 
 import psutil
@@ -27,6 +25,12 @@ from homeport.models.store import ModelStore
 from homeport.testing.tiny_model import checksum_answer
 
 REQUEST_NUMBERS = itertools.count()
+
+
+def workers():
+    """List the workers that this process started."""
+    children = psutil.Process().children()
+    return [child for child in children if "homeport.worker" in child.cmdline()]
 
 
 class House:
@@ -116,10 +120,10 @@ async def test_model_leaves_after_its_time_and_its_process_ends(open_house):
         await house.ask()
         (resident,) = house.manager.residents()
         assert resident.resident_bytes > 1_000_000
-        children = psutil.Process().children()
+        (worker,) = workers()
         assert (await house.wait_for(ModelUnloaded)).reason == "expired"
         assert house.manager.residents() == ()
-        assert not any(child.is_running() for child in children)
+        assert not worker.is_running()
 
 
 async def test_last_request_decides_how_long_a_model_stays(open_house):
@@ -159,7 +163,8 @@ async def test_dead_worker_is_replaced_by_the_next_request(open_house):
             running = tasks.create_task(_outcome(house.ask(tokens=300)))
             await house.wait_for(ModelLoaded)
             await asyncio.sleep(0.1)
-            os.kill(psutil.Process().children()[0].pid, signal.SIGKILL)
+            (worker,) = workers()
+            worker.kill()
         assert isinstance(running.result(), WorkerDiedError)
         assert (await house.wait_for(ModelUnloaded)).reason == "died"
         assert await house.ask() == checksum_answer("hello", 5)
