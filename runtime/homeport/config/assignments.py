@@ -132,6 +132,7 @@ def _line_of(text: str, path: KeyPath) -> int:
         header = re.match(r"\s*\[+([^\[\]]+)\]+", line)
         if header:
             table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+            found = number if table == path else found
             continue
         key = re.match(r"\s*([\w.\-\"']+)\s*=", line)
         if not key:
@@ -153,6 +154,8 @@ def _parse(name: str, text: str, wanted: Any) -> Any:  # noqa: ANN401 - the sett
         if float in options:
             return float(text)
     except ValueError as error:
+        if str in options:
+            return text
         kind = next(option.__name__ for option in options if option in {bool, int, float})
         message = f"variable {name}: expected {kind}, got {text!r}"
         raise ConfigError(message) from error

@@ -7,11 +7,22 @@ from typing import Any
 import attrs
 import platformdirs
 
+from homeport.config.limits import Check, at_least, between, keep_alive, positive_seconds
+from homeport.domain.errors import ConfigError
+
 DEFAULT_PORT = 11434
 """Ollama's port, so that its clients find us without being told."""
 
 
-def setting(default: Any, summary: str, *, env: tuple[str, ...] = (), secret: bool = False) -> Any:  # noqa: ANN401
+def setting(
+    default: Any,  # noqa: ANN401
+    summary: str,
+    *,
+    env: tuple[str, ...] = (),
+    secret: bool = False,
+    check: Check | None = None,
+    zero_is_default: bool = False,
+) -> Any:  # noqa: ANN401
     """Declare one setting.
 
     Args:
@@ -20,11 +31,25 @@ def setting(default: Any, summary: str, *, env: tuple[str, ...] = (), secret: bo
         env: Further environment variables that set it, strongest first. Each setting also has
             ``HOMEPORT_<SECTION>_<NAME>``.
         secret: Never printed.
+        check: Refuses values outside its range.
+        zero_is_default: 0 becomes the default.
     """
-    metadata = {"summary": summary, "env": env, "secret": secret}
+    metadata = {"summary": summary, "env": env, "secret": secret, "check": check}
     if callable(default):
         return attrs.field(factory=default, metadata=metadata)
-    return attrs.field(default=default, metadata=metadata)
+    return attrs.field(
+        default=default,
+        metadata=metadata,
+        converter=(lambda value: value or default) if zero_is_default else None,
+        validator=None if check is None else _checked,
+    )
+
+
+def _checked(_instance: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    try:
+        field.metadata["check"](value)
+    except ValueError as error:
+        raise ConfigError(f"{field.name}: {error}") from error
 
 
 def _default_home() -> Path:
@@ -36,40 +61,53 @@ class ServerSettings:
     """Where the host listens and whom it answers."""
 
     host: str = setting("127.0.0.1", "address to listen on; any but loopback needs a key")
-    port: int = setting(DEFAULT_PORT, "port to listen on; 0 takes a free one")
+    port: int = setting(DEFAULT_PORT, "port to listen on; 0 takes a free one", check=between(0, 65535))
     api_key: str | None = setting(None, "key that clients must send", env=("HOMEPORT_API_KEY",), secret=True)
     insecure: bool = setting(False, "allow a non-loopback address without a key")
     allowed_hosts: tuple[str, ...] = setting((), "further names accepted in the Host header")
     allowed_origins: tuple[str, ...] = setting(
         (), "further browser origins to answer, with * as wildcard", env=("OLLAMA_ORIGINS",)
     )
-    max_body_bytes: int = setting(32 * 1024**2, "largest request body")
-    body_timeout_seconds: float = setting(30.0, "how long a request body may take to arrive")
+    max_body_bytes: int = setting(32 * 1024**2, "largest request body", check=at_least(1))
+    body_timeout_seconds: float = setting(30.0, "how long a request body may take to arrive", check=positive_seconds)
 
 
 @attrs.frozen(kw_only=True)
 class ModelSettings:
     """How models are kept and loaded."""
 
-    keep_alive: str = setting(
+    keep_alive: str | float = setting(
         "5m",
-        "how long a model stays in memory after its last request: a duration, 0, or -1 for ever",
+        "how long a model stays in memory after its last request: a duration or seconds; -1 is for ever",
         env=("OLLAMA_KEEP_ALIVE",),
+        check=keep_alive,
     )
     context_length: int = setting(
-        4096, "tokens of one conversation, prompt and answer together", env=("OLLAMA_CONTEXT_LENGTH",)
+        4096,
+        "tokens of one conversation, prompt and answer together; 0 is the default",
+        env=("OLLAMA_CONTEXT_LENGTH",),
+        check=at_least(4, or_zero=True),
+        zero_is_default=True,
     )
-    slots: int = setting(8, "sequences of one model that run at once", env=("OLLAMA_NUM_PARALLEL",))
-    threads: int = setting(0, "compute threads of a worker; 0 takes the usable cores")
+    slots: int = setting(
+        8,
+        "sequences of one model that run at once; 0 is the default",
+        env=("OLLAMA_NUM_PARALLEL",),
+        check=at_least(0),
+        zero_is_default=True,
+    )
+    threads: int = setting(0, "compute threads of a worker; 0 takes the usable cores", check=at_least(0))
     backend: str | None = setting(None, "local backend for installed models; unset takes the first available")
-    load_timeout_seconds: float = setting(300.0, "how long a worker may take to get ready")
+    load_timeout_seconds: float = setting(300.0, "how long a worker may take to get ready", check=positive_seconds)
 
 
 @attrs.frozen(kw_only=True)
 class GatewaySettings:
     """How requests are admitted, ranked and checked."""
 
-    max_requests: int = setting(512, "requests in the house at once; more get 503", env=("OLLAMA_MAX_QUEUE",))
+    max_requests: int = setting(
+        512, "requests in the house at once; more get 503", env=("OLLAMA_MAX_QUEUE",), check=at_least(1)
+    )
     routers: tuple[str, ...] = setting((), "routers that rank backends, first to last")
     validators: tuple[str, ...] = setting((), "validators that check whole answers, first to last")
 

@@ -1,12 +1,13 @@
 """Plain values to attrs classes, with errors that name the path, the value and what was expected."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 from cattrs import Converter, transform_error
+from cattrs.gen import make_dict_structure_fn, override
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
 from homeport.domain.errors import ConfigError
@@ -55,8 +56,26 @@ def _converter() -> Converter:
     converter.register_structure_hook(float, _number)
     converter.register_structure_hook(Path, lambda value, _: Path(_exactly(value, str)).expanduser())
     converter.register_structure_hook_func(lambda kind: kind == tuple[str, ...], _texts)
+    converter.register_structure_hook_func(lambda kind: kind == (str | float), _text_or_number)
+    converter.register_structure_hook_factory(attrs.has, _checking)
     converter.register_unstructure_hook(Path, str)
     return converter
+
+
+def _checking(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
+    """Structure a class so that a value outside its setting's range is a fault of that setting."""
+
+    def checked(check: Callable[[Any], None]) -> Callable[[Any, Any], Any]:
+        def structured(value: Any, kind: Any) -> Any:  # noqa: ANN401
+            found = converter.structure(value, kind)
+            check(found)
+            return found
+
+        return structured
+
+    checks = {field.name: field.metadata.get("check") for field in attrs.fields(cls)}
+    hooks = {name: override(struct_hook=checked(check)) for name, check in checks.items() if check}
+    return make_dict_structure_fn(cls, converter, **hooks)
 
 
 def _exactly(value: Any, kind: Any) -> Any:  # noqa: ANN401 - cattrs hooks take anything
@@ -69,6 +88,15 @@ def _exactly(value: Any, kind: Any) -> Any:  # noqa: ANN401 - cattrs hooks take 
 def _number(value: Any, _: Any) -> float:  # noqa: ANN401
     if isinstance(value, bool) or not isinstance(value, int | float):
         message = f"expected float, got {value!r}"
+        raise TypeError(message)
+    return float(value)
+
+
+def _text_or_number(value: Any, _: Any) -> str | float:  # noqa: ANN401
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = f"expected str or float, got {value!r}"
         raise TypeError(message)
     return float(value)
 

@@ -28,7 +28,14 @@ class EmbeddingRequest:
 
 @attrs.frozen
 class EmbeddingResult:
-    """One vector per input, in order, and the tokens read."""
+    """One vector per input, in order.
+
+    Attributes:
+        vectors: The vectors.
+        prompt_tokens: Tokens read.
+        load_seconds: How long the request waited for the model; 0 where the backend does not tell.
+    """
 
     vectors: tuple[tuple[float, ...], ...]
     prompt_tokens: int
+    load_seconds: float = 0.0

@@ -2,7 +2,9 @@
 
 Each class carries a stable ``code``, the HTTP ``status`` it becomes, and ``public_text``: what a remote
 client may read when the message itself could name paths, hosts or causes. A class without a
-``public_text`` has messages made only of values that the client sent, and shows them as they are.
+``public_text`` has messages made only of values that the client sent, and shows them as they are, with
+their hints. Where the message is hidden so is the hint, unless ``has_public_hint`` says that it names
+neither paths nor hosts.
 """
 
 from collections.abc import Sequence
@@ -20,6 +22,7 @@ class HomeportError(Exception):
     code: ClassVar[str] = "internal"
     status: ClassVar[int] = 500
     public_text: ClassVar[str | None] = "internal server error"
+    has_public_hint: ClassVar[bool] = False
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -28,6 +31,16 @@ class HomeportError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}. {self.hint}" if self.hint else self.message
+
+    @property
+    def public_message(self) -> str:
+        """What a remote client may read."""
+        return self.message if self.public_text is None else self.public_text
+
+    @property
+    def public_hint(self) -> str | None:
+        """The hint, where a remote client may read it."""
+        return self.hint if self.has_public_hint or self.public_text is None else None
 
 
 class InvalidRequestError(HomeportError):
@@ -142,9 +155,10 @@ class LoadError(HomeportError):
 
 
 class StoreError(LoadError):
-    """A model store entry that is damaged or cannot be written."""
+    """A model store entry that is damaged or cannot be written; the hint names commands, never paths."""
 
     code = "store_corrupt"
+    has_public_hint = True
 
 
 class PullError(HomeportError):

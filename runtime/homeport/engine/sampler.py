@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from homeport.domain.errors import GenerationError
 from homeport.domain.generation import Sampling
 
+_GREEDY_BELOW = 1e-5
+"""Temperatures below are greedy: dividing by them overflows before it changes the choice."""
+
 Logits = NDArray[np.float32]
 Probabilities = NDArray[np.float64]
 
@@ -52,9 +55,13 @@ class Sampler:
         """
         if np.isnan(logits).any() or not np.isfinite(logits.max()):
             message = "the model computed logits that are not numbers"
-            raise GenerationError(message, hint="Pull it again with --force, or load it with dtype = 'fp32'")
+            raise GenerationError(
+                message, hint="Pull it again with --force, or choose a wider type for its weights"
+            )
         penalised = self._penalised(logits, history)
-        token = int(penalised.argmax()) if self._sampling.temperature <= 0 else self._draw(penalised)
+        token = (
+            int(penalised.argmax()) if self._sampling.temperature < _GREEDY_BELOW else self._draw(penalised)
+        )
         return self._report(token, logits)
 
     def _penalised(self, logits: Logits, history: Sequence[int]) -> Logits:

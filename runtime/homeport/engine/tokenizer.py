@@ -20,6 +20,7 @@ class TextTokenizer:
             tokenizer's end token.
         special_tokens: Texts of the named special tokens.
         template: Source of the chat template; empty where there is none.
+        longest_token: Characters that one id can stand for at most.
 
     Raises:
         LoadError: tokenizer.json is missing or damaged.
@@ -38,11 +39,7 @@ class TextTokenizer:
         self.special_tokens = {name: _text(named[name]) for name in _SPECIAL_NAMES if named.get(name)}
         self.template = _template(folder, config)
         self.stop_tokens = self._stop_tokens(folder)
-
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of ids, added tokens included."""
-        return int(self._tokenizer.get_vocab_size())
+        self.longest_token = max(map(len, self._tokenizer.get_vocab()), default=1)
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Turn text into ids.
@@ -52,10 +49,6 @@ class TextTokenizer:
             add_special_tokens: Put what the tokenizer adds around a text, such as a begin token.
         """
         return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
-
-    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
-        """Turn several texts into ids, each with the tokens that belong around it."""
-        return [list(encoding.ids) for encoding in self._tokenizer.encode_batch(list(texts))]
 
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Turn ids into text; bytes that are no whole character become U+FFFD."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import attrs
 from loguru import logger
 
-from homeport.domain.errors import HomeportError, ModelNotFoundError
+from homeport.domain.errors import ModelNotFoundError
 from homeport.domain.models import ModelInfo
 from homeport.models.aliases import AliasTable
 from homeport.models.names import ModelName
@@ -24,6 +24,7 @@ class Catalog:
     def __init__(self, backends: Mapping[str, Backend], aliases: AliasTable) -> None:
         self._backends = backends
         self._aliases = aliases
+        self._failing: dict[str, str] = {}
 
     async def list(self) -> tuple[ModelInfo, ...]:
         """List every model under each of its names, as its preferred backend offers it, newest first."""
@@ -85,7 +86,15 @@ class Catalog:
     async def _ask(self, name: str) -> Sequence[ModelInfo]:
         """List one backend's models; one that fails offers nothing now and hides nobody else's."""
         try:
-            return await self._backends[name].models()
-        except HomeportError as error:
-            logger.warning("backend {} cannot list its models: {}", name, error)
+            models = await self._backends[name].models()
+        except Exception as error:  # noqa: BLE001 - a backend is a plugin and may raise anything
+            self._tell(name, repr(error))
             return ()
+        self._failing.pop(name, None)
+        return models
+
+    def _tell(self, name: str, reason: str) -> None:
+        """Log a failure when it begins or changes: lists are asked for with every request."""
+        if self._failing.get(name) != reason:
+            self._failing[name] = reason
+            logger.warning("backend {} cannot list its models: {}", name, reason)

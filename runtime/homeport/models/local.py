@@ -1,8 +1,11 @@
 """A local backend as the gateway sees it: the same role as a remote one, played by worker processes."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+
+import attrs
 
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.errors import ModelNotFoundError
@@ -43,11 +46,13 @@ class LocalBackend:
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
         """Load the model where needed and embed."""
+        came_at = time.monotonic()
         model = await self._find(request.model)
         async with self._manager.use(
             model, keep_alive_seconds=request.keep_alive_seconds, context_length=None
         ) as worker:
-            return await worker.embed(request)
+            load_seconds = time.monotonic() - came_at
+            return attrs.evolve(await worker.embed(request), load_seconds=load_seconds)
 
     async def load(self, name: str, keep_alive_seconds: float | None) -> None:
         """Bring a model into memory, or change how long it stays there."""

@@ -1,6 +1,7 @@
 """Models in memory: loaded once for all who ask, kept while used, and let go after their time."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,9 @@ from homeport.models.store import ModelStore, StoredModel
 from homeport.plugin.protocols import LoadPlan
 from homeport.worker.cores import usable_cores
 from homeport.worker.process import WorkerLaunch, WorkerProcess
+
+_CLAIM_SECONDS = 1.0
+"""How long a model just loaded waits for those who asked for it; they may all have left."""
 
 
 @attrs.frozen(kw_only=True)
@@ -67,7 +71,7 @@ class ModelManager:
         self._tasks = tasks
         self._emit = emit
         self._residents: dict[str, Residency] = {}
-        self._retired: set[Residency] = set()
+        self._running: set[Residency] = set()
         self._loads: dict[str, asyncio.Future[Residency]] = {}
 
     @asynccontextmanager
@@ -87,14 +91,15 @@ class ModelManager:
         resident = await self._resident(model, self._window(model, context_length))
         resident.users += 1
         resident.stop_clock()
+        if keep_alive_seconds is None:
+            keep_alive_seconds = self._keep_alive_seconds
+        resident.keep_alive_seconds = keep_alive_seconds
         try:
             yield resident.worker
         finally:
             resident.users -= 1
-            resident.keep_alive_seconds = (
-                self._keep_alive_seconds if keep_alive_seconds is None else keep_alive_seconds
-            )
-            self._start_clock(resident)
+            resident.keep_alive_seconds = keep_alive_seconds
+            self._start_clock(resident, keep_alive_seconds)
 
     async def unload(self, digest: str) -> None:
         """Let a model go as soon as nobody uses it; one that is not loaded is gone already."""
@@ -107,10 +112,9 @@ class ModelManager:
         return tuple(resident.describe() for resident in self._residents.values())
 
     async def close(self) -> None:
-        """End all workers."""
-        open_residents = [*self._residents.values(), *self._retired]
+        """End all workers, those too that were about to end."""
         self._residents.clear()
-        for resident in open_residents:
+        for resident in tuple(self._running):
             await self._end(resident, "closed")
 
     def _window(self, model: StoredModel, wanted: int | None) -> int:
@@ -134,24 +138,53 @@ class ModelManager:
         """Load a model for everybody who waits; a waiter that leaves does not stop it."""
         try:
             resident = await self._start(model, window)
-        except HomeportError as error:
-            result.set_exception(error)
-            result.exception()
-        except BaseException:
-            result.cancel()
-            raise
+        except BaseException as error:
+            result.set_exception(_as_load_error(model, error))
+            result.exception()  # nobody may be waiting any more
+            if not isinstance(error, Exception):
+                raise
         else:
-            await self._replace(resident)
+            old = self._enter(resident)
             result.set_result(resident)
+            if old is not None:
+                await self._retire(old, "replaced")
         finally:
             del self._loads[model.digest]
 
     async def _start(self, model: StoredModel, window: int) -> Residency:
         """Start a worker while a thread checks the files, which costs no time beside the imports."""
         started = asyncio.get_running_loop().time()
-        name = model.name.display
-        launch = WorkerLaunch(
-            model=name,
+        check = asyncio.ensure_future(asyncio.to_thread(self._store.verify, model))
+        try:
+            worker = await WorkerProcess.start(
+                self._launch(model, window), timeout_seconds=self._settings.load_timeout_seconds
+            )
+        except Exception:
+            await check  # a damaged file explains better what the backend stumbled over
+            raise
+        except BaseException:
+            check.cancel()
+            raise
+        try:
+            await check
+        except BaseException:
+            await worker.close()
+            raise
+        seconds = asyncio.get_running_loop().time() - started
+        name, backend = model.name.display, self._recipe.backend
+        logger.info("loaded {} on {} in {:.2f} s (pid {})", name, backend, seconds, worker.pid)
+        self._emit(ModelLoaded(model=name, backend=backend, seconds=seconds))
+        return Residency(
+            model=model,
+            backend=backend,
+            worker=worker,
+            context_length=window,
+            keep_alive_seconds=self._keep_alive_seconds,
+        )
+
+    def _launch(self, model: StoredModel, window: int) -> WorkerLaunch:
+        return WorkerLaunch(
+            model=model.name.display,
             factory=self._recipe.factory,
             config_class=self._recipe.config_class,
             config=self._recipe.config,
@@ -163,28 +196,15 @@ class ModelManager:
                 threads=self._settings.threads or usable_cores(),
             ),
         )
-        check = asyncio.create_task(asyncio.to_thread(self._store.verify, model))
-        try:
-            worker = await WorkerProcess.start(launch, timeout_seconds=self._settings.load_timeout_seconds)
-        except LoadError:
-            await check  # a damaged file explains better what the backend stumbled over
-            raise
-        try:
-            await check
-        except BaseException:
-            await worker.close()
-            raise
-        seconds = asyncio.get_running_loop().time() - started
-        logger.info("loaded {} on {} in {:.2f} s (pid {})", name, self._recipe.backend, seconds, worker.pid)
-        self._emit(ModelLoaded(model=name, backend=self._recipe.backend, seconds=seconds))
-        return Residency(model=model, backend=self._recipe.backend, worker=worker, context_length=window)
 
-    async def _replace(self, resident: Residency) -> None:
+    def _enter(self, resident: Residency) -> Residency | None:
+        """Put a loaded model into service; give the one whose place it takes."""
         old = self._residents.get(resident.model.digest)
         self._residents[resident.model.digest] = resident
+        self._running.add(resident)
         self._tasks.start(self._watch(resident), name=f"watch {resident.model.name.display}")
-        if old is not None:
-            await self._retire(old, "replaced")
+        self._start_clock(resident, max(self._keep_alive_seconds, _CLAIM_SECONDS))
+        return old
 
     async def _watch(self, resident: Residency) -> None:
         """Hand out what the worker sends until it ends, by our will or its own."""
@@ -194,18 +214,17 @@ class ModelManager:
             del self._residents[resident.model.digest]
             await self._end(resident, "died")
 
-    def _start_clock(self, resident: Residency) -> None:
+    def _start_clock(self, resident: Residency, seconds: float) -> None:
+        """Let an idle model leave after some time, or at once when it is out of service."""
         if resident.users:
             return
-        if resident in self._retired:
-            self._let_go(resident, "replaced")
-            return
-        if resident.keep_alive_seconds == float("inf"):
-            return
-        loop = asyncio.get_running_loop()
-        resident.stop_clock()
-        resident.expires_at = loop.time() + resident.keep_alive_seconds
-        resident.timer = loop.call_at(resident.expires_at, self._expire, resident)
+        if resident.retired_for is not None:
+            self._let_go(resident, resident.retired_for)
+        elif not math.isinf(seconds):
+            loop = asyncio.get_running_loop()
+            resident.stop_clock()
+            resident.expires_at = loop.time() + seconds
+            resident.timer = loop.call_at(resident.expires_at, self._expire, resident)
 
     def _expire(self, resident: Residency) -> None:
         if resident.users or self._residents.get(resident.model.digest) is not resident:
@@ -218,15 +237,26 @@ class ModelManager:
 
     async def _retire(self, resident: Residency, reason: str) -> None:
         """Take a model out of service; its running requests finish first."""
-        if resident.users:
-            self._retired.add(resident)
-        else:
+        resident.retired_for = reason
+        if not resident.users:
             await self._end(resident, reason)
 
     async def _end(self, resident: Residency, reason: str) -> None:
-        self._retired.discard(resident)
         resident.stop_clock()
         await resident.worker.close()
+        if resident not in self._running:
+            return
+        self._running.discard(resident)
         name = resident.model.name.display
         logger.info("unloaded {} ({})", name, reason)
         self._emit(ModelUnloaded(model=name, backend=resident.backend, reason=reason))
+
+
+def _as_load_error(model: StoredModel, error: BaseException) -> HomeportError:
+    """Tell those who wait what became of a load, whatever it was."""
+    if isinstance(error, HomeportError):
+        return error
+    if isinstance(error, Exception):
+        logger.opt(exception=error).error("loading {} failed", model.name.display)
+        return LoadError(f"loading {model.name.display} failed: {type(error).__name__}: {error}")
+    return LoadError(f"loading {model.name.display} was given up, the host is closing")

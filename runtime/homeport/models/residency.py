@@ -1,6 +1,7 @@
 """One model in memory: its worker, who uses it, and until when it stays."""
 
 import asyncio
+import math
 from datetime import UTC, datetime, timedelta
 
 import attrs
@@ -20,18 +21,22 @@ class Residency:
         backend: Name of the backend that runs it.
         worker: Its process.
         context_length: Window it was loaded with, in tokens.
+        keep_alive_seconds: How long it stays after its last request; infinity is for ever.
         users: Requests that run now.
         expires_at: When it leaves, on the loop's clock; None while in use or for ever.
+        timer: Rings then.
+        retired_for: Why it takes no more requests; None while it does.
     """
 
     model: StoredModel
     backend: str
     worker: WorkerProcess
     context_length: int
+    keep_alive_seconds: float
     users: int = 0
-    keep_alive_seconds: float = 0.0
     expires_at: float | None = None
     timer: asyncio.TimerHandle | None = None
+    retired_for: str | None = None
 
     @property
     def alive(self) -> bool:
@@ -55,11 +60,13 @@ class Residency:
         )
 
     def _expiry_date(self) -> datetime | None:
-        now = datetime.now(UTC)
-        if self.expires_at is not None:
-            return now + timedelta(seconds=self.expires_at - asyncio.get_running_loop().time())
+        """Give the moment it leaves if nobody asks again: counted from now while it is in use."""
+        if math.isinf(self.keep_alive_seconds) and self.expires_at is None:
+            return None
+        now = asyncio.get_running_loop().time()
+        left = self.keep_alive_seconds if self.expires_at is None else self.expires_at - now
         try:
-            return now + timedelta(seconds=self.keep_alive_seconds)
+            return datetime.now(UTC) + timedelta(seconds=left)
         except OverflowError:
             return None
 

@@ -5,13 +5,14 @@ must not stop the others, and every message must name the distribution at fault.
 """
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import pluggy
 from loguru import logger
 
-from homeport.config.settings import Settings
+from homeport.config.settings import PluginSettings, Settings
 from homeport.domain.errors import PluginError
 from homeport.plugin.discovery import FoundPlugin, block_reason, find_plugins
 from homeport.plugin.imports import unmet
@@ -50,9 +51,12 @@ def load_plugins(settings: Settings, given: Mapping[str, object] | None = None) 
         given: Plugin objects by name, besides the installed ones.
 
     Raises:
-        PluginError: Two plugins offer one name; or, in strict mode, any plugin failed.
+        PluginError: Two plugins bear or offer one name; or, in strict mode, any plugin failed.
     """
-    return _Loader(settings).load(find_plugins(given or {}))
+    found = find_plugins(given or {})
+    _check_names(found)
+    _warn_of_unknown(settings.plugins, [plugin.name for plugin in found])
+    return _Loader(settings).load(found)
 
 
 class _Loader:
@@ -61,6 +65,7 @@ class _Loader:
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(HomeportSpec)
         self._records: Records = {kind: {} for kind in RECORD_KINDS}
+        self._tables: dict[str, Registered[Any]] = {}
 
     def load(self, found: Iterable[FoundPlugin]) -> PluginRegistry:
         statuses = tuple(self._load_one(plugin) for plugin in found)
@@ -72,7 +77,7 @@ class _Loader:
             return _status(found, PluginState.BLOCKED, cause=reason)
         try:
             records = self._declare(found)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if self._settings.plugins.strict:
                 raise _failure(found, error) from error
             logger.error(
@@ -116,8 +121,12 @@ class _Loader:
             for name, registered in fresh.items():
                 other = self._records[kind].get(name)
                 if other is not None:
-                    raise _conflict(kind, name, other, registered)
+                    raise _conflict(f"{name!r} in homeport_{kind}", other, registered)
                 self._records[kind][name] = registered
+                if registered.record.config is not None:
+                    reader = self._tables.setdefault(name, registered)
+                    if reader.record.config is not registered.record.config:
+                        raise _conflict(f"the settings [plugins.{name}]", reader, registered)
 
 
 def describe(error: BaseException) -> str:
@@ -148,18 +157,37 @@ def _status(
     )
 
 
-def _failure(found: FoundPlugin, error: Exception) -> PluginError:
+def _failure(found: FoundPlugin, error: BaseException) -> PluginError:
     message = f"plugin {found.name!r} of {found.origin} failed: {describe(error)}"
     return PluginError(message, hint=f"Leave it out with: homeport -p no:{found.name} ...")
 
 
-def _conflict(kind: str, name: str, first: Registered[Any], second: Registered[Any]) -> PluginError:
+def _conflict(what: str, first: Registered[Any], second: Registered[Any]) -> PluginError:
     message = (
-        f"two plugins offer {name!r} in homeport_{kind}: {first.plugin!r} of {first.distribution} "
+        f"two plugins offer {what}: {first.plugin!r} of {first.distribution} "
         f"and {second.plugin!r} of {second.distribution}"
     )
     hint = f"Block one of them: homeport -p no:{first.plugin} ... or homeport -p no:{second.plugin} ..."
     return PluginError(message, hint=hint)
+
+
+def _check_names(found: Iterable[FoundPlugin]) -> None:
+    """Refuse two plugins of one name: blocking, settings and reports could not tell them apart."""
+    seen: dict[str, FoundPlugin] = {}
+    for plugin in found:
+        other = seen.setdefault(plugin.name, plugin)
+        if other is not plugin:
+            message = f"two plugins are named {plugin.name!r}: one of {other.origin} and one of {plugin.origin}"
+            raise PluginError(message, hint=f"Uninstall one of them: pip uninstall {plugin.distribution}")
+
+
+def _warn_of_unknown(settings: PluginSettings, installed: Sequence[str]) -> None:
+    """Tell of names that the settings block or allow and nobody bears."""
+    for name in (*settings.disabled, *settings.enabled):
+        if name not in installed:
+            near = get_close_matches(name, installed, n=1)
+            known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(installed) or 'none'}"
+            logger.warning("no plugin {!r} is installed, so nothing is blocked or allowed; {}", name, known)
 
 
 def _check_api(plugin: object) -> None:

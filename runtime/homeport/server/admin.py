@@ -4,7 +4,7 @@ from aiohttp import web
 
 from homeport.plugin.registry import PluginStatus
 from homeport.server.dialects import json_response
-from homeport.server.schemas.openai import Plugin, PluginList
+from homeport.server.schemas.operations import Plugin, PluginList
 from homeport.server.state import RUNTIME
 
 

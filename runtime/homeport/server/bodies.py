@@ -6,15 +6,12 @@ from typing import TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
-from loguru import logger
 
 from homeport.domain.errors import InvalidRequestError, RequestTooLargeError
 from homeport.server.quoting import quoted
-from homeport.server.state import REQUEST_ID, RUNTIME
+from homeport.server.state import RUNTIME
 
 MAX_DEPTH = 64
-_LOGGED_UNKNOWN_FIELDS = 16
-_LOGGED_NAME_CHARACTERS = 64
 
 # The closing quote is optional so that an unterminated string is consumed at once: linear time.
 _NO_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[^\[\]{}"]++', re.DOTALL)
@@ -51,9 +48,7 @@ async def read_body(request: web.Request, schema: type[StructT]) -> StructT:
     body = await _receive(request)
     if not body.strip():
         raise InvalidRequestError("missing request body")
-    decoded = decode(body, schema)
-    _log_unknown_fields(request[REQUEST_ID], body, schema)
-    return decoded
+    return decode(body, schema)
 
 
 def decode(body: bytes, schema: type[StructT]) -> StructT:
@@ -114,10 +109,3 @@ def _invalid(problem: str) -> InvalidRequestError:
         other = _OTHER_PROBLEM.fullmatch(problem)
         problem, field = (other["problem"].lower(), other["field"]) if other else (problem, None)
     return InvalidRequestError(f"invalid request: {field or 'body'}: {problem}", field=field)
-
-
-def _log_unknown_fields(request_id: str, body: bytes, schema: type[msgspec.Struct]) -> None:
-    known = set(schema.__struct_encode_fields__)
-    names = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    for name in [name for name in names if name not in known][:_LOGGED_UNKNOWN_FIELDS]:
-        logger.debug("request {} has the unknown field {!r}", request_id, name[:_LOGGED_NAME_CHARACTERS])

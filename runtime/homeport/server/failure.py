@@ -7,7 +7,6 @@ from aiohttp import hdrs, web
 
 from homeport.domain.errors import (
     BackendError,
-    ContextOverflowError,
     GenerationError,
     HomeportError,
     InvalidRequestError,
@@ -15,10 +14,6 @@ from homeport.domain.errors import (
     OverloadedError,
 )
 
-CONTEXT_OVERFLOW = (
-    "the prompt is longer than the context length currently available to the model; shorten the prompt, "
-    "adjust the context length in settings, or use a model with a longer context length"
-)
 NO_SUCH_PATH = "404 page not found"
 NO_SUCH_METHOD = "405 method not allowed"
 INTERNAL = "internal server error"
@@ -68,22 +63,16 @@ def failure_of(error: Exception) -> Failure:
     if isinstance(error, HomeportError):
         return Failure(
             status=error.status,
-            text=_text(error),
+            text=error.public_message,
             code=error.code,
             field=_field(error),
             suggestions=error.suggestions if isinstance(error, ModelNotFoundError) else (),
-            hint=error.hint if error.public_text is None else None,
+            hint=error.public_hint,
             headers=_headers(error),
         )
     if isinstance(error, web.HTTPException):
         return _of_http(error)
     return Failure(status=500, text=INTERNAL, headers={"x-should-retry": "false"})
-
-
-def _text(error: HomeportError) -> str:
-    if isinstance(error, ContextOverflowError):
-        return CONTEXT_OVERFLOW
-    return error.message if error.public_text is None else error.public_text
 
 
 def _field(error: HomeportError) -> str | None:

@@ -1,4 +1,4 @@
-"""Reading the object ``options``: its names, types and ranges (wire contract, Ollama's ``api.Options``)."""
+"""Reading the object ``options``: its names, types and ranges (Ollama's ``api.Options``)."""
 
 import math
 from collections.abc import Mapping

@@ -5,7 +5,8 @@ import socket
 import sys
 
 from homeport.config.logs import configure_logging
-from homeport.worker.server import WorkerServer
+from homeport.domain.errors import LoadError
+from homeport.worker.channel import failure_message, frame
 
 
 def main() -> None:
@@ -13,6 +14,13 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging(sys.argv[2])
     with socket.socket(fileno=int(sys.argv[1])) as connection:
+        try:
+            from homeport.worker.server import WorkerServer  # noqa: PLC0415 - its imports may be missing
+        except ModuleNotFoundError as error:
+            message = f"running models needs the package {error.name!r}"
+            lacking = LoadError(message, hint="Install it with: pip install 'homeport[engine]'")
+            connection.sendall(frame(failure_message("", lacking)))
+            return
         WorkerServer(connection).serve()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from homeport.domain.embedding import EmbeddingRequest
+from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.errors import (
     ConfigError,
     GenerationError,
@@ -193,7 +193,7 @@ def request_of(message: Generate) -> GenerationRequest:
     )
 
 
-def event_message(request_id: str, event: GenerationEvent | HomeportError) -> FromWorker:
+def event_message(request_id: str, event: GenerationEvent | EmbeddingResult | HomeportError) -> FromWorker:
     """Translate what the engine tells."""
     match event:
         case PromptAccepted(prompt_tokens=tokens, truncated=truncated):
@@ -202,6 +202,8 @@ def event_message(request_id: str, event: GenerationEvent | HomeportError) -> Fr
             return Delta(request_id, text, logprobs)
         case Finished(reason=reason, usage=usage, context=context):
             return End(request_id, reason, usage, context)
+        case EmbeddingResult(vectors=vectors, prompt_tokens=tokens):
+            return Vectors(request_id, vectors, tokens)
         case error:
             return failure_message(request_id, error)
 

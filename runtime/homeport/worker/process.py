@@ -157,11 +157,16 @@ class WorkerProcess:
         """
         with self._register(request.id) as answers:
             await self._send(Embed(request))
-            match await self._next(answers):
-                case Vectors(vectors=vectors, prompt_tokens=tokens):
-                    return EmbeddingResult(vectors, tokens)
-                case other:
-                    raise self._unexpected(other)
+            try:
+                message = await self._next(answers)
+            except asyncio.CancelledError:
+                await self._cancel(request.id)
+                raise
+        match message:
+            case Vectors(vectors=vectors, prompt_tokens=tokens):
+                return EmbeddingResult(vectors, tokens)
+            case other:
+                raise self._unexpected(other)
 
     async def close(self) -> None:
         """End the process: closing the channel tells it to go, a kill follows where it does not."""
@@ -171,10 +176,13 @@ class WorkerProcess:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._process.wait()
-        except TimeoutError:
+        except (TimeoutError, asyncio.CancelledError) as error:
             logger.warning("the worker of {} (pid {}) does not go; it is killed", self._model, self.pid)
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
             await self._process.wait()
+            if isinstance(error, asyncio.CancelledError):
+                raise
 
     async def _load(self, launch: WorkerLaunch) -> TokenModelFacts:
         await self._send(
@@ -206,8 +214,8 @@ class WorkerProcess:
                         finished = True
                         raise self._unexpected(other)
         finally:
-            if not finished and not self.ended.is_set():
-                await self._send(Cancel(request.id))
+            if not finished:
+                await self._cancel(request.id)
 
     @contextlib.contextmanager
     def _register(self, request_id: str) -> Iterator[Answers]:
@@ -231,6 +239,11 @@ class WorkerProcess:
             raise error_of(message)
         return message
 
+    async def _cancel(self, request_id: str) -> None:
+        """Free what a request holds; a worker that is gone holds nothing."""
+        with contextlib.suppress(WorkerDiedError):
+            await self._send(Cancel(request_id))
+
     async def _send(self, message: ToWorker) -> None:
         try:
             self._writer.write(frame(message))
@@ -250,19 +263,23 @@ class WorkerProcess:
 
 async def _spawn(launch: WorkerLaunch) -> WorkerProcess:
     ours, theirs = socket.socketpair()
-    with theirs:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",  # nothing is imported from the folder that the host happens to stand in
-            "-m",
-            "homeport.worker",
-            str(theirs.fileno()),
-            launch.log_level,
-            pass_fds=(theirs.fileno(),),
-            stdin=DEVNULL,
-            env=_environment(launch.plan.threads),
-        )
-    reader, writer = await asyncio.open_connection(sock=ours)
+    try:
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # nothing is imported from the folder that the host happens to stand in
+                "-m",
+                "homeport.worker",
+                str(theirs.fileno()),
+                launch.log_level,
+                pass_fds=(theirs.fileno(),),
+                stdin=DEVNULL,
+                env=_environment(launch.plan.threads),
+            )
+        reader, writer = await asyncio.open_connection(sock=ours)
+    except BaseException:
+        ours.close()
+        raise
     return WorkerProcess(launch.model, process, reader, writer)
 
 

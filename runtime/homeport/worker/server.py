@@ -10,7 +10,7 @@ from pathlib import Path
 from loguru import logger
 
 from homeport.config.structuring import structure
-from homeport.domain.errors import GenerationError, HomeportError, LoadError
+from homeport.domain.errors import HomeportError, LoadError
 from homeport.engine.engine import Engine, EngineEvent
 from homeport.engine.tokenizer import TextTokenizer
 from homeport.plugin.imports import import_object
@@ -22,7 +22,6 @@ from homeport.worker.channel import (
     Load,
     Ready,
     ToWorker,
-    Vectors,
     event_message,
     failure_message,
     frame,
@@ -66,13 +65,10 @@ class WorkerServer:
 
     def _handle(self, engine: Engine, message: ToWorker) -> None:
         match message:
-            case Generate(id=request_id):
-                try:
-                    self._tell(engine.submit(request_of(message)))
-                except HomeportError as error:
-                    self._send(failure_message(request_id, error))
-            case Embed():
-                self._send(_embed(engine, message))
+            case Generate():
+                self._tell(engine.submit(request_of(message)))
+            case Embed(request=request):
+                self._tell(engine.submit_embedding(request))
             case Cancel(id=request_id):
                 engine.cancel(request_id)
             case Load():
@@ -110,15 +106,3 @@ def _configuration(message: Load) -> tuple[object, ...]:
     if message.config_class is None:
         return ()
     return (structure(import_object(message.config_class), message.config, path="$"),)
-
-
-def _embed(engine: Engine, message: Embed) -> FromWorker:
-    request = message.request
-    try:
-        result = engine.embed(request)
-    except HomeportError as error:
-        return failure_message(request.id, error)
-    except Exception as error:  # noqa: BLE001 - a backend may raise anything; the worker goes on
-        logger.exception("embedding {} inputs failed", len(request.inputs))
-        return failure_message(request.id, GenerationError(f"{type(error).__name__}: {error}"))
-    return Vectors(request.id, result.vectors, result.prompt_tokens)

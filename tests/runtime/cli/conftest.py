@@ -19,6 +19,7 @@ import pytest
 
 from homeport.cli.address import Address
 from homeport.cli.client import Client
+from homeport.models.store import ModelStore, StoredModel
 
 START_TIMEOUT_SECONDS = 30
 COMMAND_TIMEOUT_SECONDS = 60
@@ -261,3 +262,30 @@ def at_terminal(echo_environment: dict[str, str]) -> Callable[..., Terminal]:
         return Terminal({**echo_environment, "TERM": "dumb", **variables}, *arguments)
 
     return start
+
+
+CHECKSUM_PLUGIN = """
+from homeport import BackendKind, BackendSpec, hookimpl
+
+class Plugin:
+    @hookimpl
+    def homeport_backends(self):
+        factory = "homeport.testing.tiny_model:ChecksumModel"
+        return [BackendSpec(name="checksum", kind=BackendKind.LOCAL, factory=factory)]
+
+plugin = Plugin()
+"""
+
+
+@pytest.fixture
+def damaged_model(
+    home: Path, tmp_path: Path, install_tiny: Callable[[ModelStore], StoredModel], echo_environment: object
+) -> str:
+    """A model with one flipped byte, and a backend that would serve it."""
+    (tmp_path / "site" / "echo_plugin.py").write_text(CHECKSUM_PLUGIN)
+    model = install_tiny(ModelStore(home / "models"))
+    file = model.folder / "tokenizer.json"
+    content = bytearray(file.read_bytes())
+    content[-2] ^= 1
+    file.write_bytes(content)
+    return model.name.display

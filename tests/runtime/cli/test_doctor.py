@@ -1,10 +1,12 @@
 import json
+import re
 import socket
 import threading
 
 import pytest
 
 from homeport.cli.checks.machine import cpu_quota, memory_limit
+from homeport.models.store import ModelStore
 
 
 def findings_of(done):
@@ -95,3 +97,22 @@ def test_a_memory_limit_is_read_in_bytes(tmp_path, text, limit):
     file = tmp_path / "memory.max"
     file.write_text(text)
     assert memory_limit(file) == limit
+
+
+def test_a_damaged_model_is_listed(echo_homeport, damaged_model):
+    """A file of the right size with one flipped byte fails the check, with the command that mends it."""
+    done = echo_homeport("doctor", "--json")
+    assert done.returncode == 1
+    finding = findings_of(done)["models"]
+    assert finding["detail"].startswith(f"{damaged_model}: ")
+    assert "tokenizer.json" in finding["detail"]
+    assert finding["fix"] == f"homeport pull {damaged_model} --force"
+
+
+def test_whole_models_are_verified(echo_homeport, home, install_tiny):
+    """What was hashed is told with its size and time."""
+    install_tiny(ModelStore(home / "models"))
+    done = echo_homeport("doctor", "--json")
+    assert done.returncode == 0
+    detail = findings_of(done)["models"]["detail"]
+    assert re.fullmatch(r"1 installed in .*, [\d.]+ .B verified in [\d.]+ s", detail)

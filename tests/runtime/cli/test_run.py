@@ -224,3 +224,13 @@ def test_ctrl_c_stops_an_answer_but_not_the_talk(at_terminal, server, gate):
     talk.await_text("Use Ctrl-D or /bye to leave.")
     talk.type("/bye")
     assert talk.exit_code() == 0
+
+
+def test_a_damaged_model_is_refused_with_the_command_that_mends_it(echo_homeport, damaged_model):
+    """One flipped byte is found when the model is loaded, and the reader knows what to run."""
+    done = echo_homeport("run", damaged_model, "hello")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "Error: the model could not be loaded",
+        f"fetch it again with: homeport pull {damaged_model} --force",
+    ]

@@ -1,4 +1,7 @@
 import itertools
+import json
+import shutil
+import time
 
 import attrs
 import pytest
@@ -22,6 +25,7 @@ from homeport import (
     TokenPrompt,
 )
 from homeport.engine.engine import Engine
+from homeport.engine.tokenizer import TextTokenizer
 from homeport.testing.tiny_model import ChecksumConfig, ChecksumModel, checksum_answer
 
 GREEDY = Sampling(temperature=0, max_tokens=12)
@@ -145,8 +149,10 @@ def test_zero_tokens_wanted_computes_nothing(make_engine):
 
 def test_prompt_over_the_window_is_refused_when_it_must_not_be_cut(make_engine):
     """``truncate`` False turns a long prompt into an error."""
-    with pytest.raises(ContextOverflowError, match="longer than the context length"):
-        list(make_engine().submit(ask("a", "x" * 300, truncate=False)))
+    for length in (300, 300_000):
+        (refused,) = make_engine().submit(ask("a", "x" * length, truncate=False))
+        assert isinstance(refused.event, ContextOverflowError)
+        assert "longer than the context length" in refused.event.message
 
 
 def test_cut_chat_keeps_system_and_last_message(make_engine, tokenizer):
@@ -166,8 +172,9 @@ def test_cut_chat_keeps_system_and_last_message(make_engine, tokenizer):
 def test_token_outside_the_vocabulary_is_named(make_engine):
     """A foreign id is a bad request, not a crash of the model."""
     for strange in (257, -1):
-        with pytest.raises(InvalidRequestError, match=f"token {strange} is outside"):
-            list(make_engine().submit(ask("a", TokenPrompt((strange,)))))
+        (refused,) = make_engine().submit(ask("a", TokenPrompt((strange,))))
+        assert isinstance(refused.event, InvalidRequestError)
+        assert f"token {strange} is outside" in refused.event.message
 
 
 def test_failed_step_ends_its_sequences_and_the_engine_goes_on(make_engine):
@@ -198,16 +205,91 @@ def test_logprobs_come_one_per_token_and_best_first(make_engine):
     assert all(-0.02 < entry.logprob < 0 for entry in entries)
 
 
-def test_embeddings_are_normalised_cut_and_checked(make_engine):
-    """``normalize`` and ``dimensions`` give unit vectors; long inputs are cut or refused."""
+def embed(engine, *requests):
+    """Run embedding requests to their end; results and errors by id."""
+    told = [event for request in requests for event in engine.submit_embedding(request)]
+    while engine.busy:
+        told += engine.step()
+    return {event.request_id: event.event for event in told}
+
+
+def vectors_of(*inputs, name="e", **more):
+    return EmbeddingRequest(id=name, model="tiny", inputs=inputs, **more)
+
+
+def test_embeddings_are_normalised_and_cut_as_asked(make_engine):
+    """``normalize`` and ``dimensions`` give unit vectors; without them the model's own come back."""
     engine = make_engine()
-    request = EmbeddingRequest(id="e", model="tiny", inputs=("ab", "c"), dimensions=2)
-    result = engine.embed(request)
-    assert [len(vector) for vector in result.vectors] == [2, 2]
-    assert all(sum(x * x for x in vector) == pytest.approx(1) for vector in result.vectors)
-    assert result.prompt_tokens == 3
-    raw = engine.embed(attrs.evolve(request, normalize=False, dimensions=None))
-    assert raw.vectors[0] == (2.0, 195.0, 97.0, 98.0)
-    with pytest.raises(ContextOverflowError, match="exceeds the context length"):
-        engine.embed(attrs.evolve(request, inputs=("z" * 600,), truncate=False))
-    assert engine.embed(attrs.evolve(request, inputs=("z" * 600,))).prompt_tokens == 512
+    cut = embed(engine, vectors_of("ab", "c", dimensions=2))["e"]
+    assert [len(vector) for vector in cut.vectors] == [2, 2]
+    assert all(sum(x * x for x in vector) == pytest.approx(1) for vector in cut.vectors)
+    assert cut.prompt_tokens == 3
+    assert embed(engine, vectors_of("ab", normalize=False))["e"].vectors == ((2.0, 195.0, 97.0, 98.0),)
+
+
+def test_embedding_input_over_the_window_is_cut_or_refused(make_engine):
+    """``truncate`` decides, for texts of any length and for ids."""
+    engine = make_engine()
+    for given in ("z" * 600, "z" * 600_000, (5,) * 600):
+        refused = embed(engine, vectors_of(given, truncate=False))["e"]
+        assert isinstance(refused, ContextOverflowError)
+        assert embed(engine, vectors_of(given))["e"].prompt_tokens == 512
+
+
+def test_strange_embedding_inputs_are_named(make_engine):
+    """Foreign ids and empty inputs are bad requests."""
+    engine = make_engine()
+    for given, text in (((999,), "token 999 is outside"), ((), "no token to embed")):
+        refused = embed(engine, vectors_of(given))["e"]
+        assert isinstance(refused, InvalidRequestError)
+        assert text in refused.message
+
+
+def test_large_embedding_is_done_in_slices_while_others_go_on(make_engine):
+    """A stream gets its tokens, and a short embedding its turn, while a long one is at work."""
+    engine = make_engine()
+    list(engine.submit(ask("stream", "ab", Sampling(temperature=0, max_tokens=50))))
+    engine.submit_embedding(vectors_of(*["y" * 500] * 40, name="long"))
+    engine.submit_embedding(vectors_of("x", name="short"))
+    first = {event.request_id for _ in range(2) for event in engine.step()}
+    assert first == {"stream", "short"}
+
+
+def test_cancelled_embedding_computes_no_further(make_engine):
+    """After its client left, the rest of an embedding is not computed."""
+    engine = make_engine()
+    engine.submit_embedding(vectors_of(*["y" * 500] * 40))
+    engine.step()
+    engine.cancel("e")
+    assert not engine.busy
+
+
+def test_only_the_row_that_fails_ends(make_engine):
+    """Of a step that raises, every row but the culprit goes on as if nothing had been."""
+    engine = make_engine(ChecksumConfig(fail_at_token=30))
+    events = run(engine, ask("bad", "x" * 25), ask("good", "hi"))
+    assert isinstance(events["bad"][-1], GenerationError)
+    assert text_of(events["good"]) == checksum_answer("hi", 12)
+
+
+def test_template_that_raises_anything_ends_its_request_only(tiny_folder, tmp_path):
+    """A template's recursion is an error of the request that rendered it."""
+    folder = shutil.copytree(tiny_folder, tmp_path / "tiny")
+    recursive = "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}"
+    described = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**described, "chat_template": recursive}))
+    model = ChecksumModel()
+    engine = Engine(model, model.load(folder, PLAN), TextTokenizer(folder), PLAN)
+    (failed,) = engine.submit(ask("a", ChatPrompt((Message(Role.USER, "hi"),))))
+    assert isinstance(failed.event, GenerationError)
+    assert text_of(run(engine, ask("b", "hi"))["b"]) == checksum_answer("hi", 12)
+
+
+def test_conversation_of_thousands_of_turns_is_cut_by_few_renderings(make_engine, tokenizer):
+    """Cutting tries as many lengths as its logarithm, not as its turns."""
+    turns = tuple(Message(Role.USER, f"turn {n}") for n in range(4000))
+    started = time.process_time()
+    events = run(make_engine(), ask("a", ChatPrompt(turns)))["a"]
+    assert events[0].truncated
+    assert "turn 3999" in tokenizer.decode(events[-1].context)
+    assert time.process_time() - started < 5  # one by one it took 15 s

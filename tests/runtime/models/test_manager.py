@@ -2,6 +2,7 @@ import asyncio
 import itertools
 import math
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import psutil
 import pytest
@@ -33,6 +34,13 @@ def workers():
     return [child for child in children if "homeport.worker" in child.cmdline()]
 
 
+async def load_begun():
+    """Wait until a worker process was started."""
+    async with asyncio.timeout(10):
+        while not workers():  # noqa: ASYNC110 - a process tells nobody that it began
+            await asyncio.sleep(0.01)
+
+
 class House:
     """A local backend of the checksum model, its manager and the events they told."""
 
@@ -55,16 +63,18 @@ class House:
                 await self.news.wait()
         return self.told(kind)[count - 1]
 
-    async def ask(self, prompt="hello", tokens=5, **more):
-        request = GenerationRequest(
+    def request(self, prompt="hello", tokens=5, **more):
+        return GenerationRequest(
             id=f"r{next(REQUEST_NUMBERS)}",
             model="tiny",
             prompt=TextPrompt(prompt),
             sampling=Sampling(temperature=0, max_tokens=tokens),
             **more,
         )
+
+    async def ask(self, *args, **more):
         text = ""
-        async with self.backend.generate(request) as events:
+        async with self.backend.generate(self.request(*args, **more)) as events:
             async for event in events:
                 text += event.text if isinstance(event, TextDelta) else ""
         return text
@@ -107,7 +117,7 @@ def open_house(tmp_path, install_tiny):
 
 
 async def test_many_first_requests_cause_one_load(open_house):
-    """32 simultaneous requests for a model that is not loaded start one worker (R-HOST-14)."""
+    """32 simultaneous requests for a model that is not loaded start one worker."""
     async with open_house() as house:
         answers = await asyncio.gather(*(house.ask() for _ in range(32)))
         assert set(answers) == {checksum_answer("hello", 5)}
@@ -130,7 +140,6 @@ async def test_last_request_decides_how_long_a_model_stays(open_house):
     """A keep-alive of a request overrides the default, for ever too."""
     async with open_house(keep_alive="1ms") as house:
         await house.ask(keep_alive_seconds=math.inf)
-        await asyncio.sleep(0.05)
         (resident,) = house.manager.residents()
         assert resident.expires_at is None
         await house.ask(keep_alive_seconds=0)
@@ -145,36 +154,28 @@ async def test_model_in_use_does_not_leave(open_house):
 
 async def test_unload_lets_running_requests_finish(open_house):
     """An unload takes the model out of service and ends it after its last request."""
-    async with open_house({"step_seconds": 0.02}) as house:
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(house.ask(tokens=20))
-            await house.wait_for(ModelLoaded)
-            await asyncio.sleep(0.1)
+    async with open_house() as house:
+        async with house.backend.generate(house.request(tokens=20)) as events:
+            await anext(events)
             await house.backend.unload("tiny")
             assert house.manager.residents() == ()
-        assert running.result() == checksum_answer("hello", 20)
-        await house.wait_for(ModelUnloaded)
+            rest = [event.text async for event in events if isinstance(event, TextDelta)]
+        assert "".join(rest) == checksum_answer("hello", 20)
+        assert (await house.wait_for(ModelUnloaded)).reason == "requested"
 
 
 async def test_dead_worker_is_replaced_by_the_next_request(open_house):
-    """After ``kill -9`` the running request gets an error and the next one an answer (R-HOST-27)."""
+    """After ``kill -9`` the running request gets an error and the next one an answer."""
     async with open_house({"step_seconds": 0.01}) as house:
-        async with asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(_outcome(house.ask(tokens=300)))
-            await house.wait_for(ModelLoaded)
-            await asyncio.sleep(0.1)
-            (worker,) = workers()
-            worker.kill()
-        assert isinstance(running.result(), WorkerDiedError)
+        with pytest.raises(WorkerDiedError):
+            async with house.backend.generate(house.request(tokens=300)) as events:
+                await anext(events)
+                (worker,) = workers()
+                worker.kill()
+                async for _ in events:
+                    pass
         assert (await house.wait_for(ModelUnloaded)).reason == "died"
         assert await house.ask() == checksum_answer("hello", 5)
-
-
-async def _outcome(work):
-    try:
-        return await work
-    except WorkerDiedError as error:
-        return error
 
 
 async def test_larger_window_reloads_and_a_smaller_one_does_not(open_house):
@@ -222,7 +223,42 @@ async def test_impatient_client_does_not_stop_the_load_of_others(open_house):
         async with asyncio.TaskGroup() as tasks:
             impatient = tasks.create_task(house.ask())
             patient = tasks.create_task(house.ask())
-            await asyncio.sleep(0.05)
+            await load_begun()
             impatient.cancel()
         assert patient.result() == checksum_answer("hello", 5)
         assert len(house.told(ModelLoaded)) == 1
+
+
+async def test_load_that_fails_for_any_reason_answers_all_who_wait(open_house, monkeypatch):
+    """An operating system that refuses to start a process is an error, not a wait without end."""
+    monkeypatch.setattr("homeport.worker.process.sys.executable", "/no/such/python")
+    async with open_house() as house, asyncio.timeout(10):
+        outcomes = await asyncio.gather(*(house.ask() for _ in range(3)), return_exceptions=True)
+    assert all(isinstance(outcome, LoadError) for outcome in outcomes)
+
+
+async def test_model_nobody_waited_for_leaves_too(open_house):
+    """When all clients leave during the load, the model does not stay for ever."""
+    async with open_house(keep_alive="10ms") as house:
+        impatient = asyncio.create_task(house.ask())
+        await load_begun()
+        impatient.cancel()
+        assert (await house.wait_for(ModelUnloaded)).reason == "expired"
+
+
+async def test_model_in_use_is_reported_with_the_time_it_was_given(open_house):
+    """``ps`` counts from now while a request runs."""
+    async with open_house() as house:
+        async with house.backend.generate(house.request(keep_alive_seconds=600)) as events:
+            await anext(events)
+            (resident,) = house.manager.residents()
+            left = (resident.expires_at - datetime.now(UTC)).total_seconds()
+        assert 590 < left < 601
+
+
+async def test_closing_ends_workers_that_are_about_to_end(open_house):
+    """No process outlives its house, not even one whose unload had just begun."""
+    async with open_house(keep_alive="0") as house:
+        await house.ask()
+        (worker,) = workers()
+    assert not worker.is_running()

@@ -80,6 +80,7 @@ MODELS = (
         modified_at=datetime(2026, 2, 1, tzinfo=UTC),
         capabilities=frozenset({Capability.EMBEDDING}),
         family="bert",
+        embedding_length=32,
     ),
     _model("acme/tiny:q8", digest="ef" * 32, modified_at=datetime(2025, 2, 1, tzinfo=UTC)),
 )

@@ -15,6 +15,7 @@ from homeport import (
     GenerationError,
     LoadError,
     PromptAccepted,
+    StoreError,
     TextDelta,
     Usage,
 )
@@ -125,6 +126,18 @@ async def test_a_failure_before_the_first_text_keeps_its_status(served, path, fi
     assert _message(path, json.loads(raw)) == text
     assert "secret" not in raw
     assert any("trace-me" in line and "secret" in line for line in seen)
+
+
+@pytest.mark.parametrize(("path", "fields"), ROUTES)
+async def test_a_damaged_model_is_refused_with_the_way_to_mend_it(served, path, fields):
+    """The client is told what to run, and nothing of where the model lies; other hints stay in the log."""
+    served.scripted.script = _raising(StoreError("/secret/file differs", hint="homeport pull x --force"))
+    _, answer = await served.json("POST", path, _body(fields, "x", model="scripted:1b"))
+    detail = answer["error"] if path.startswith("/v1") else answer
+    assert detail["hint"] == "homeport pull x --force"
+    assert "secret" not in str(answer)
+    served.scripted.script = _raising(LoadError("broken", hint="see /secret/log"))
+    assert "secret" not in str(await served.json("POST", path, _body(fields, "x", model="scripted:1b")))
 
 
 @pytest.mark.parametrize(("path", "fields"), ROUTES)

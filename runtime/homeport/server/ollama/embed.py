@@ -6,16 +6,13 @@ from homeport.domain.embedding import EmbeddingRequest
 from homeport.domain.errors import InvalidRequestError
 from homeport.server.bodies import read_body
 from homeport.server.dialects import json_response
-from homeport.server.embedding import embed as embed_texts
 from homeport.server.keep_alive import read_keep_alive
 from homeport.server.limits import MAX_DIMENSIONS, MAX_EMBEDDING_INPUTS, at_most, within
 from homeport.server.lookup import NOT_PULLED, find_model, required
 from homeport.server.option_fields import read_options
 from homeport.server.request_ids import generation_id
 from homeport.server.schemas import ollama as schema
-from homeport.server.state import ARRIVED_AT, RUNTIME, nanoseconds_since
-
-_NANOSECONDS_PER_MILLISECOND = 1_000_000
+from homeport.server.state import ARRIVED_AT, RUNTIME, nanoseconds, nanoseconds_since
 
 
 async def embed(request: web.Request) -> web.StreamResponse:
@@ -23,9 +20,9 @@ async def embed(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, schema.EmbedRequest)
     keep_alive_seconds = read_keep_alive(body.keep_alive)
     inputs = _inputs(body.input)
-    dimensions = within("dimensions", body.dimensions or 0, 0, MAX_DIMENSIONS)
     name = body.model or ""
-    await find_model(request, name, missing=NOT_PULLED)
+    model = await find_model(request, name, missing=NOT_PULLED)
+    dimensions = within("dimensions", body.dimensions or 0, 0, model.embedding_length or MAX_DIMENSIONS)
     read_options(body.options)
     if not inputs:
         return await _load(request, name, keep_alive_seconds)
@@ -37,12 +34,12 @@ async def embed(request: web.Request) -> web.StreamResponse:
         dimensions=dimensions or None,
         keep_alive_seconds=keep_alive_seconds,
     )
-    reply = await embed_texts(request, wanted)
+    reply = await request.app[RUNTIME].gateway.embed(wanted)
     answer = schema.EmbedAnswer(
         model=name,
         embeddings=reply.result.vectors,
         total_duration=nanoseconds_since(request[ARRIVED_AT]),
-        load_duration=reply.route.queue_ms * _NANOSECONDS_PER_MILLISECOND,
+        load_duration=nanoseconds(reply.result.load_seconds),
         prompt_eval_count=reply.result.prompt_tokens,
     )
     return json_response(answer, headers={"x-homeport-route": reply.route.header()})
@@ -65,7 +62,7 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
         normalize=False,
         keep_alive_seconds=keep_alive_seconds,
     )
-    reply = await embed_texts(request, wanted)
+    reply = await request.app[RUNTIME].gateway.embed(wanted)
     headers = {"x-homeport-route": reply.route.header()}
     return json_response(schema.EmbeddingsAnswer(reply.result.vectors[0]), headers=headers)
 

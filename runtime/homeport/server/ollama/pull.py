@@ -1,8 +1,8 @@
 """``POST /api/pull``: installs a model and tells how far it is."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from aiohttp import web
 
@@ -26,22 +26,13 @@ async def pull(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, schema.PullRequest)
     name = body.model or body.name or ""
     ModelName.parse(name)
-    async with _left(request.app[RUNTIME].pull(name, force=bool(body.force))) as progress:
+    # The last listener to leave a pull cancels it.
+    async with aclosing(request.app[RUNTIME].pull(name, force=bool(body.force))) as progress:
         if body.stream is not False:
             return await _stream(request, progress)
         async for _ in progress:
             pass
     return json_response(schema.ProgressLine(_SUCCESS))
-
-
-@asynccontextmanager
-async def _left(progress: AsyncIterator[PullProgress]) -> AsyncIterator[AsyncIterator[PullProgress]]:
-    """Leave a pull at the end, also when the client does: the last to leave cancels it."""
-    try:
-        yield progress
-    finally:
-        if isinstance(progress, AsyncGenerator):
-            await progress.aclose()
 
 
 async def _stream(request: web.Request, progress: AsyncIterator[PullProgress]) -> web.StreamResponse:

@@ -9,7 +9,6 @@ from homeport.domain.embedding import EmbeddingRequest
 from homeport.domain.errors import InvalidRequestError
 from homeport.server.bodies import read_body
 from homeport.server.dialects import json_response
-from homeport.server.embedding import embed
 from homeport.server.keep_alive import read_keep_alive
 from homeport.server.limits import MAX_DIMENSIONS, MAX_EMBEDDING_INPUTS, at_most
 from homeport.server.lookup import NOT_PULLED, find_model, required
@@ -17,6 +16,7 @@ from homeport.server.openai.inputs import read_inputs
 from homeport.server.openai.options import bounded
 from homeport.server.request_ids import generation_id
 from homeport.server.schemas import openai as schema
+from homeport.server.state import RUNTIME
 
 _FLOAT = "float"
 _BASE64 = "base64"
@@ -34,15 +34,15 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
     if not inputs or not all(inputs):
         raise InvalidRequestError("invalid input", field="input")
     at_most("input", len(inputs), MAX_EMBEDDING_INPUTS, "texts")
-    await find_model(request, name, missing=NOT_PULLED)
+    model = await find_model(request, name, missing=NOT_PULLED)
     wanted = EmbeddingRequest(
         id=generation_id(request),
         model=name,
         inputs=tuple(inputs),
-        dimensions=bounded("dimensions", body.dimensions, 1, MAX_DIMENSIONS),
+        dimensions=bounded("dimensions", body.dimensions, 1, model.embedding_length or MAX_DIMENSIONS),
         keep_alive_seconds=read_keep_alive(body.keep_alive),
     )
-    reply = await embed(request, wanted)
+    reply = await request.app[RUNTIME].gateway.embed(wanted)
     tokens = reply.result.prompt_tokens
     answer = schema.EmbeddingAnswer(
         data=[

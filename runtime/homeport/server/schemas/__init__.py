@@ -1,4 +1,4 @@
 """The wire, as msgspec structs: null means "not given", unknown fields are ignored.
 
-``Any`` stands where the contract has its own words for a wrong type.
+``Any`` stands where a wrong type is refused with the dialect's own words.
 """

@@ -275,22 +275,3 @@ class ModelList(msgspec.Struct, kw_only=True):
 
     object: str = "list"
     data: list[Model]
-
-
-class Plugin(msgspec.Struct, kw_only=True):
-    """An installed plugin."""
-
-    name: str
-    distribution: str
-    version: str
-    status: str
-    cause: str
-    provides: tuple[str, ...]
-    missing: tuple[str, ...]
-
-
-class PluginList(msgspec.Struct, kw_only=True):
-    """``GET /v1/plugins``."""
-
-    object: str = "list"
-    data: list[Plugin]

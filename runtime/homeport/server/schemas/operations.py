@@ -1,4 +1,4 @@
-"""Health answers."""
+"""What operators ask: health and plugins."""
 
 import msgspec
 
@@ -16,3 +16,22 @@ class ReadinessAnswer(msgspec.Struct):
     """``GET /readyz``."""
 
     status: str
+
+
+class Plugin(msgspec.Struct, kw_only=True):
+    """An installed plugin."""
+
+    name: str
+    distribution: str
+    version: str
+    status: str
+    cause: str
+    provides: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
+class PluginList(msgspec.Struct, kw_only=True):
+    """``GET /v1/plugins``."""
+
+    object: str = "list"
+    data: list[Plugin]

@@ -1,8 +1,13 @@
 """``POST /api/embed`` and ``POST /api/embeddings``."""
 
+import aiohttp
 import pytest
 
-from homeport import ContextOverflowError
+from homeport import BackendKind, BackendSpec, ContextOverflowError, EmbeddingResult, Settings, hookimpl
+from homeport.config.settings import PluginSettings
+from homeport.models.store import ModelStore
+from homeport.runtime import Runtime
+from homeport.server.listener import serve
 
 MODEL = "vectors"
 
@@ -63,7 +68,13 @@ async def test_no_input_loads(served, value):
             "/api/embed",
             {"model": MODEL, "input": "a", "dimensions": -1},
             400,
-            "dimensions must be between 0 and 65536, got -1",
+            "dimensions must be between 0 and 32, got -1",
+        ),
+        (
+            "/api/embed",
+            {"model": MODEL, "input": "a", "dimensions": 33},
+            400,
+            "dimensions must be between 0 and 32, got 33",
         ),
         (
             "/api/embed",
@@ -92,13 +103,37 @@ async def test_what_cannot_be_embedded_is_named(served, path, body, status, text
 
 
 async def test_an_input_over_the_window_has_its_own_text(served):
-    """Where cutting is forbidden the client is told that the input is too long."""
+    """Where cutting is forbidden the client is told so in the words of the backend."""
 
     def overflow(_):
-        raise ContextOverflowError("600 tokens, window 512")
+        raise ContextOverflowError("the input length exceeds the context length", field="input")
 
     served.scripted.embedder = overflow
     assert await served.json("POST", "/api/embed", {"model": MODEL, "input": "a", "truncate": False}) == (
         400,
         {"error": "the input length exceeds the context length"},
     )
+
+
+class ChecksumPlugin:
+    @hookimpl
+    def homeport_backends(self):
+        factory = "homeport.testing.tiny_model:ChecksumModel"
+        return [BackendSpec(name="checksum", kind=BackendKind.LOCAL, factory=factory)]
+
+
+async def test_the_first_request_says_how_long_the_model_took_to_load(tmp_path, install_tiny):
+    """Starting a worker is most of the first answer's time, and none of the second's."""
+    install_tiny(ModelStore(tmp_path / "models"))
+    settings = Settings(home=tmp_path, plugins=PluginSettings(enabled=("checksum",)))
+    async with (
+        Runtime.open(settings, plugins={"checksum": ChecksumPlugin()}) as runtime,
+        serve(runtime, port=0) as url,
+        aiohttp.ClientSession(url) as http,
+    ):
+        cold, warm = [
+            await (await http.post("/api/embed", json={"model": "tiny", "input": "a"})).json()
+            for _ in range(2)
+        ]
+    assert cold["total_duration"] > cold["load_duration"] > cold["total_duration"] / 2
+    assert warm["load_duration"] < cold["load_duration"] / 5

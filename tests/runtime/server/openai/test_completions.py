@@ -28,7 +28,7 @@ async def _chunks(served, body: dict) -> list[dict]:
 
 
 async def test_a_whole_answer(served):
-    """Text after the prompt as it is, with the fields of the contract."""
+    """Text after the prompt as it is, with all fields that clients read."""
     status, answer = await served.json("POST", PATH, {"model": "echo", "prompt": "a b"})
     assert status == 200
     assert re.fullmatch(r"cmpl-[0-9a-f]{24}", answer["id"])

@@ -52,7 +52,8 @@ async def test_inputs_are_texts_or_token_ids(served, value, inputs):
         ({"input": 5}, 400, "input", "invalid request: input: expected str or array, got int"),
         ({"input": ["a", 1]}, 400, "input", "invalid request: input: expected only texts"),
         ({"input": ["a"] * 2049}, 400, "input", "input must hold at most 2048 texts, got 2049"),
-        ({"dimensions": 0}, 400, "dimensions", "dimensions must be between 1 and 65536, got 0"),
+        ({"dimensions": 0}, 400, "dimensions", "dimensions must be between 1 and 32, got 0"),
+        ({"dimensions": 33}, 400, "dimensions", "dimensions must be between 1 and 32, got 33"),
         (
             {"encoding_format": "int8"},
             400,

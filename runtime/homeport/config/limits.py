@@ -1,0 +1,46 @@
+"""What a setting may hold beyond its type: each check refuses a value by saying what is allowed."""
+
+import math
+from collections.abc import Callable
+
+from homeport.domain.durations import keep_alive_seconds
+from homeport.domain.errors import InvalidRequestError
+
+Check = Callable[..., None]
+"""Called with a value; raises ``ValueError`` with what it must be and what it is."""
+
+
+def between(least: int, most: int) -> Check:
+    """Allow whole numbers from one to another, both included."""
+
+    def check(value: int) -> None:
+        if not least <= value <= most:
+            raise ValueError(f"must be {least} to {most}, got {value!r}")
+
+    return check
+
+
+def at_least(least: int, *, or_zero: bool = False) -> Check:
+    """Allow whole numbers from one on, and 0 where it stands for the default."""
+    allowed = f"0 or at least {least}" if or_zero else f"at least {least}"
+
+    def check(value: int) -> None:
+        if value < least and not (or_zero and value == 0):
+            raise ValueError(f"must be {allowed}, got {value!r}")
+
+    return check
+
+
+def positive_seconds(value: float) -> None:
+    """Allow a time that passes and ends."""
+    if not 0 < value < math.inf:
+        raise ValueError(f"must be a finite number of seconds above 0, got {value!r}")
+
+
+def keep_alive(value: str | float) -> None:
+    """Allow what a request may ask for."""
+    try:
+        keep_alive_seconds(value)
+    except InvalidRequestError as error:
+        message = f'must be a number of seconds or a duration such as "5m" or "1h30m", got {value!r}'
+        raise ValueError(message) from error
