@@ -113,14 +113,18 @@ class PackageIndex:
 
 def _download(locator: WheelLocator, scratch: Path, progress: FetchProgress) -> Path:
     if importlib.util.find_spec("pip") is None:
-        raise PullError("pip is not installed beside homeport", hint=f"{sys.executable} -m ensurepip")
+        logger.error("pip is missing; it comes with: {} -m ensurepip", sys.executable)
+        raise PullError(
+            "pip is not installed beside homeport",
+            hint="with the Python that runs homeport: python -m ensurepip",
+        )
     requirements, target, temporary, log = (
         scratch / name for name in ("wanted.txt", "wheels", "tmp", "pip.log")
     )
     requirements.write_text(f"{locator.requirement} --hash=sha256:{locator.sha256}\n", encoding="utf-8")
     temporary.mkdir()
     command = [
-        sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes",
+        sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--require-hashes",
         "--disable-pip-version-check", "--no-input", "--progress-bar=off",
         "--dest", str(target), "--requirement", str(requirements),
     ]  # fmt: skip

@@ -2,17 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 from loguru import logger
 
-from homeport.config.loading import plugin_config
 from homeport.config.settings import Settings
 from homeport.config.structuring import unstructure
-from homeport.domain.errors import ConfigError, ModelNotFoundError
+from homeport.domain.errors import ConfigError, ModelNotFoundError, StoreError
 from homeport.domain.models import ResidentModel
 from homeport.gateway.admission import Admission
 from homeport.gateway.events import EventBus
@@ -27,14 +26,15 @@ from homeport.models.local import LocalBackend
 from homeport.models.manager import ModelManager, WorkerRecipe
 from homeport.models.names import ModelName
 from homeport.models.pull import Puller, PullSource
+from homeport.models.remote import RemoteBackend
 from homeport.models.store import ModelStore
-from homeport.plugin.imports import import_object, reference_to
+from homeport.plugin.construction import Construction
+from homeport.plugin.imports import reference_to
 from homeport.plugin.manager import load_plugins
-from homeport.plugin.protocols import Backend
-from homeport.plugin.records import BackendKind, BackendSpec, Record
+from homeport.plugin.protocols import Backend, Guard, Monitor
+from homeport.plugin.records import BackendKind, BackendSpec
 from homeport.plugin.registry import PluginRegistry, Registered, chosen
-
-RecordT = TypeVar("RecordT", bound=Record)
+from homeport.plugin.tables import table_faults
 
 ALIASES_FILE = "aliases.toml"
 
@@ -56,7 +56,7 @@ class Runtime:
     catalog: Catalog
     gateway: Gateway
     started_at: float
-    _backends: Mapping[str, Backend]
+    _local: Mapping[str, LocalBackend]
     _store: ModelStore
     _aliases: AliasTable
     _puller: Puller
@@ -64,23 +64,32 @@ class Runtime:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, settings: Settings, *, plugins: Mapping[str, object] | None = None
+        cls,
+        settings: Settings,
+        *,
+        plugins: Mapping[str, object] | None = None,
+        origins: Mapping[str, str] | None = None,
     ) -> "AsyncIterator[Runtime]":
         """Build everything, and close it at the end.
 
         Args:
             settings: Of this homeport.
             plugins: Plugin objects by name, besides the installed ones.
+            origins: Place of each setting by its dotted path, for messages.
 
         Raises:
             PluginError: Plugins that cannot live together.
-            ConfigError: A setting that names what does not exist.
+            ConfigError: A setting that names what does not exist, one line per fault.
         """
+        origins = origins or {}
         registry = load_plugins(settings, plugins)
+        faults = tuple(table_faults(settings, registry, origins))
+        if faults:
+            raise ConfigError("\n".join(faults))
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(BackgroundTasks())
-            builder = _Builder(settings, registry, tasks)
-            bus = EventBus(builder.build_all(registry.monitors))
+            builder = _Builder(settings, registry, tasks, Construction(settings, registry, origins))
+            bus = EventBus(builder.monitors())
             tasks.start(bus.run(), name="event bus")
             backends = builder.backends(bus)
             for backend in backends.values():
@@ -91,10 +100,9 @@ class Runtime:
 
     def residents(self) -> tuple[ResidentModel, ...]:
         """List the models in memory."""
-        local = [backend for backend in self._backends.values() if isinstance(backend, LocalBackend)]
-        return tuple(resident for backend in local for resident in backend.residents())
+        return tuple(resident for backend in self._local.values() for resident in backend.residents())
 
-    def pull(self, name: str, *, force: bool = False) -> AsyncIterator[PullProgress]:
+    def pull(self, name: str, *, force: bool = False) -> AsyncGenerator[PullProgress, None]:
         """Install a model.
 
         Args:
@@ -115,70 +123,77 @@ class Runtime:
         stored = self._aliases.canonical(ModelName.parse(name))
         try:
             await self.gateway.unload(name)
-        except ModelNotFoundError:
-            logger.debug("{} is in no catalogue; the store may still know a damaged one", name)
+        except (ModelNotFoundError, StoreError) as error:
+            logger.debug("{} cannot be unloaded; the store may still know a damaged one: {}", name, error)
         await asyncio.to_thread(self._store.delete, stored)
 
 
 class _Builder:
     """Turns records into objects, in the order in which they need each other."""
 
-    def __init__(self, settings: Settings, registry: PluginRegistry, tasks: BackgroundTasks) -> None:
+    def __init__(
+        self, settings: Settings, registry: PluginRegistry, tasks: BackgroundTasks, construction: Construction
+    ) -> None:
         self._settings = settings
         self._registry = registry
         self._tasks = tasks
+        self._construction = construction
         self._store = ModelStore(settings.home / "models")
         own_aliases = settings.home / ALIASES_FILE
         self._aliases = AliasTable.load(own_aliases if own_aliases.is_file() else None)
+        self._local: dict[str, LocalBackend] = {}
 
     def runtime(
         self, cls: type[Runtime], backends: Mapping[str, Backend], bus: EventBus, puller: Puller
     ) -> Runtime:
         catalog = Catalog(backends, self._aliases)
+        gateway = self._gateway(catalog, backends, bus)
         return cls(
             settings=self._settings,
-            registry=self._registry,
+            registry=self._construction.registry,
             catalog=catalog,
-            gateway=self._gateway(catalog, backends, bus),
+            gateway=gateway,
             started_at=time.monotonic(),
-            backends=backends,
+            local=self._local,
             store=self._store,
             aliases=self._aliases,
             puller=puller,
         )
 
+    def monitors(self) -> list[tuple[str, Monitor]]:
+        """Build every usable monitor."""
+        return list(self._construction.build_all("monitors").items())
+
     def backends(self, bus: EventBus) -> dict[str, Backend]:
         """Build all usable backends, the preferred local one first."""
         preferred = self._settings.models.backend
-        usable = dict(self._usable(self._registry.backends))
+        usable = self._construction.usable("backends")
         if preferred is not None and preferred not in usable:
             allowed = ", ".join(usable) or "none is usable"
             message = f"$.models.backend: no usable backend {preferred!r}; known: {allowed}"
             raise ConfigError(message, hint="Run: homeport plugins")
-        names = sorted(usable, key=lambda name: (name != preferred, name))
-        return {name: self._backend(usable[name].record, bus) for name in names}
+        built: dict[str, Backend] = {}
+        for name in sorted(usable, key=lambda name: (name != preferred, name)):
+            backend = self._backend(usable[name], bus)
+            if backend is not None:
+                built[name] = backend
+        return built
 
-    def build_all(self, known: Mapping[str, Registered[RecordT]]) -> list[tuple[str, Any]]:
-        """Build every usable record of a kind."""
-        return [(name, self._build(entry.record)) for name, entry in self._usable(known)]
+    def _backend(self, registered: Registered[BackendSpec], bus: EventBus) -> Backend | None:
+        name = registered.record.name
+        if registered.record.kind is BackendKind.LOCAL:
+            self._local[name] = self._local_backend(registered.record, bus)
+            return self._local[name]
+        remote = self._construction.attempt(f"backends:{name}", registered)
+        return None if remote is None else RemoteBackend(name, remote)
 
-    def _usable(self, known: Mapping[str, Registered[RecordT]]) -> list[tuple[str, Registered[RecordT]]]:
-        for name, entry in known.items():
-            if entry.missing:
-                logger.warning(
-                    "{} is not used, it needs {}: {}", name, ", ".join(entry.missing), entry.remedy
-                )
-        return [(name, entry) for name, entry in known.items() if not entry.missing]
-
-    def _backend(self, record: BackendSpec, bus: EventBus) -> Backend:
-        if record.kind is BackendKind.REMOTE:
-            backend: Backend = self._build(record)
-            return backend
+    def _local_backend(self, record: BackendSpec, bus: EventBus) -> LocalBackend:
+        config = self._construction.config(record)
         recipe = WorkerRecipe(
             backend=record.name,
             factory=record.factory,
             config_class=None if record.config is None else reference_to(record.config),
-            config=self._plain_config(record),
+            config=unstructure(config[0]) if config else {},
             log_level=self._settings.log.level,
         )
         manager = ModelManager(
@@ -191,39 +206,36 @@ class _Builder:
         return LocalBackend(record.name, self._store, manager)
 
     def _gateway(self, catalog: Catalog, backends: Mapping[str, Backend], bus: EventBus) -> Gateway:
-        gateway = self._settings.gateway
-        routers = chosen("routers", gateway.routers, self._registry.routers)
-        validators = chosen("validators", gateway.validators, self._registry.validators)
+        settings = self._settings.gateway
         return Gateway(
             catalog=catalog,
             backends=backends,
-            admission=Admission(gateway.max_requests),
-            routing=Routing([(entry.record.name, self._build(entry.record)) for entry in routers]),
-            guards=[guard for _, guard in self.build_all(self._registry.guards)],
-            validation=Validation([(entry.record.name, self._build(entry.record)) for entry in validators]),
+            local=self._local,
+            admission=Admission(settings.max_requests),
+            routing=Routing(self._chosen("routers", settings.routers)),
+            guards=self._guards(),
+            validation=Validation(self._chosen("validators", settings.validators)),
             bus=bus,
         )
+
+    def _guards(self) -> list[Guard]:
+        """Build every guard: without one that cannot be built, what it forbids would be allowed."""
+        return [guard for _, guard in self._chosen("guards", tuple(self._registry.guards))]
+
+    def _chosen(self, kind: str, names: tuple[str, ...]) -> list[tuple[str, Any]]:
+        """Build what a setting lists; nothing that the user asked for is left out."""
+        return [
+            (entry.record.name, self._construction.build(f"{kind}:{entry.record.name}", entry))
+            for entry in chosen(kind, names, getattr(self._registry, kind))
+        ]
 
     def puller(self) -> Puller:
         """Build the puller with every usable source."""
         sources = {}
-        for name, entry in self._usable(self._registry.model_sources):
-            config = self._config(entry.record)
+        for name, source in self._construction.build_all("model_sources").items():
+            record = self._registry.model_sources[name].record
+            config = self._construction.config(record)
             sources[name] = PullSource(
-                source=import_object(entry.record.factory)(*config),
-                factory=entry.record.factory,
-                config=config[0] if config else None,
+                source=source, factory=record.factory, config=config[0] if config else None
             )
         return Puller(self._store, self._aliases, sources)
-
-    def _build(self, record: Record) -> Any:  # noqa: ANN401 - what the record's kind promises
-        return import_object(record.factory)(*self._config(record))
-
-    def _config(self, record: Record) -> tuple[Any, ...]:
-        if record.config is None:
-            return ()
-        return (plugin_config(self._settings, record.name, record.config),)
-
-    def _plain_config(self, record: Record) -> dict[str, Any]:
-        config = self._config(record)
-        return unstructure(config[0]) if config else {}

@@ -1,5 +1,6 @@
 import openai
 import pytest
+from tokenizers import Tokenizer
 
 pytestmark = pytest.mark.model
 
@@ -46,13 +47,18 @@ def test_logprobs_concatenate_to_the_text(openai_client):
     assert all(token.top_logprobs[0].token == token.token for token in content)
 
 
-def test_completion_continues_text_and_tokens(openai_client):
-    """A string prompt and its own token ids give one continuation."""
-    text = openai_client.completions.create(
-        model=CHAT_MODEL, prompt="The capital of France is", max_tokens=4, temperature=0
-    )
+def test_completion_continues_text_and_tokens(openai_client, starter_folder):
+    """A string prompt and its own token ids, read alone or as a list, give one continuation."""
+    prompt = "The capital of France is"
+    tokens = Tokenizer.from_file(str(starter_folder / "tokenizer.json")).encode(prompt).ids
+    asked = {"model": CHAT_MODEL, "max_tokens": 4, "temperature": 0}
+    text = openai_client.completions.create(prompt=prompt, **asked)
     assert "Paris" in text.choices[0].text
     assert text.choices[0].finish_reason == "length"
+    for ids, choices in ((tokens, 1), ([tokens, tokens], 2)):
+        continued = openai_client.completions.create(prompt=ids, **asked)
+        assert [choice.text for choice in continued.choices] == [text.choices[0].text] * choices
+        assert continued.usage.prompt_tokens == text.usage.prompt_tokens * choices
 
 
 def test_several_choices_differ(openai_client):

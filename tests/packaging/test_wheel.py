@@ -2,6 +2,7 @@ import zipfile
 from email.parser import Parser
 
 import pytest
+from packaging.requirements import Requirement
 
 PACKAGES = ("homeport", "homeport_sources", "homeport_transformers")
 
@@ -53,3 +54,21 @@ def test_metadata_names_licence_command_and_plugins(wheel, info, contents):
     assert "homeport = homeport.cli:main" in entry_points
     assert "model-sources = homeport_sources.plugin" in entry_points
     assert "transformers-cpu = homeport_transformers.plugin" in entry_points
+
+
+def test_extras_bring_what_the_engine_needs(wheel, info):
+    """A third-party local backend runs on the extra ``engine``; backends of ours and tests include it."""
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = Parser().parsestr(archive.read(f"{info}/METADATA").decode())
+    required = [Requirement(text) for text in metadata.get_all("Requires-Dist")]
+
+    def names(extra):
+        return {
+            found.name
+            for found in required
+            if found.marker is not None and found.marker.evaluate({"extra": extra})
+        }
+
+    assert names("engine") == {"jinja2", "numpy", "tokenizers"}
+    assert names("engine") < names("transformers")
+    assert names("engine") < names("testing")

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from loguru import logger
 
-from homeport.config.settings import Settings
+from homeport.config.loading import LoadedSettings
 from homeport.runtime import Runtime
 from homeport.server.listener import GRACE_SECONDS
 from homeport.server.listener import serve as listen
@@ -19,11 +19,11 @@ _SIGNAL_EXIT_CODE = 128
 """Added to a signal's number, as shells do."""
 
 
-async def host_until_stopped(settings: Settings, *, parent: socket.socket | None = None) -> None:
+async def host_until_stopped(loaded: LoadedSettings, *, parent: socket.socket | None = None) -> None:
     """Serve until a signal comes or the parent goes, then let running requests finish.
 
     Args:
-        settings: Of this host.
+        loaded: Settings of this host.
         parent: Connected to the process that started this one. It is told the URL; when it closes its
             end, however it died, the host stops.
 
@@ -33,7 +33,7 @@ async def host_until_stopped(settings: Settings, *, parent: socket.socket | None
     """
     stop = asyncio.Event()
     with _signals(stop), _lifeline(parent, stop):
-        async with Runtime.open(settings) as runtime, listen(runtime) as url:
+        async with Runtime.open(loaded.settings, origins=loaded.origins) as runtime, listen(runtime) as url:
             if parent is not None:
                 with suppress(ConnectionError):
                     parent.sendall(f"{url}\n".encode())

@@ -6,6 +6,7 @@ import click
 
 from homeport.cli.invocation import Invocation, warn_of
 from homeport.cli.options import json_option, pass_invocation
+from homeport.cli.plugin_verbs import plugin_verbs
 from homeport.cli.text import columns, harmless_line, write_json
 from homeport.config.logs import silence_logs
 from homeport.plugin.manager import load_plugins
@@ -25,13 +26,16 @@ def plugins(invocation: Invocation, *, as_json: bool) -> None:
     loaded = invocation.load()
     warn_of(loaded)
     silence_logs()
-    found = load_plugins(loaded.settings).plugins
+    registry = load_plugins(loaded.settings)
+    verbs = {name: entry.record.summary for name, entry in plugin_verbs(registry).items()}
     if as_json:
-        write_json({"plugins": [_fields(status) for status in found]})
+        write_json({"plugins": [_fields(status) for status in registry.plugins], "verbs": verbs})
         return
-    click.echo(columns(HEADER, (_row(status) for status in found)))
-    for line in _causes(found):
+    click.echo(columns(HEADER, (_row(status) for status in registry.plugins)))
+    for line in _causes(registry.plugins):
         click.echo(line)
+    for name, summary in verbs.items():
+        click.echo(f"homeport {name}: {harmless_line(summary)}")
 
 
 def _fields(status: PluginStatus) -> dict[str, object]:

@@ -37,7 +37,7 @@ def serve(
     for warning in loaded.warnings:
         logger.warning("{}", warning)
     parent = None if parent_fd is None else socket.socket(fileno=parent_fd)
-    asyncio.run(host_until_stopped(loaded.settings, parent=parent))
+    asyncio.run(host_until_stopped(loaded, parent=parent))
 
 
 def _flags(host: str | None, port: int | None, *, insecure: bool) -> Iterator[Assignment]:

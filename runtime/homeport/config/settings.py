@@ -69,7 +69,9 @@ class ServerSettings:
         (), "further browser origins to answer, with * as wildcard", env=("OLLAMA_ORIGINS",)
     )
     max_body_bytes: int = setting(32 * 1024**2, "largest request body", check=at_least(1))
-    body_timeout_seconds: float = setting(30.0, "how long a request body may take to arrive", check=positive_seconds)
+    body_timeout_seconds: float = setting(
+        30.0, "how long a request body may take to arrive", check=positive_seconds
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -98,7 +100,9 @@ class ModelSettings:
     )
     threads: int = setting(0, "compute threads of a worker; 0 takes the usable cores", check=at_least(0))
     backend: str | None = setting(None, "local backend for installed models; unset takes the first available")
-    load_timeout_seconds: float = setting(300.0, "how long a worker may take to get ready", check=positive_seconds)
+    load_timeout_seconds: float = setting(
+        300.0, "how long a worker may take to get ready", check=positive_seconds
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import attrs
 from cattrs import Converter, transform_error
-from cattrs.gen import make_dict_structure_fn, override
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.gen import make_dict_structure_fn, override
 
 from homeport.domain.errors import ConfigError
 
@@ -74,7 +74,9 @@ def _checking(cls: type, converter: Converter) -> Callable[[Any, Any], Any]:
         return structured
 
     checks = {field.name: field.metadata.get("check") for field in attrs.fields(cls)}
-    hooks = {name: override(struct_hook=checked(check)) for name, check in checks.items() if check}
+    hooks: dict[str, Any] = {
+        name: override(struct_hook=checked(check)) for name, check in checks.items() if check
+    }
     return make_dict_structure_fn(cls, converter, **hooks)
 
 

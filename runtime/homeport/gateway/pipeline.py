@@ -24,10 +24,21 @@ _MILLISECONDS = 1000
 
 @attrs.define
 class _Record:
-    """How an attempt ended; one that neither finished nor failed was cancelled by its client."""
+    """How an attempt ended; one that neither finished nor failed was cancelled by its client.
+
+    Attributes:
+        usage: Tokens, once it finished.
+        error_code: None once it finished.
+        passed_on: What the reader of the answer raised: its own, or an error of the answer noted before.
+    """
 
     usage: Usage | None = None
     error_code: str | None = "cancelled"
+    passed_on: Exception | None = None
+
+    def fail(self, error: Exception) -> None:
+        """Note an error; one that is not of homeport's tree is a fault of ours or of a plugin."""
+        self.error_code = error.code if isinstance(error, HomeportError) else HomeportError.code
 
 
 class Gateway:
@@ -36,6 +47,7 @@ class Gateway:
     Args:
         catalog: Knows which backend offers which model.
         backends: By name.
+        local: Those among them that hold models in memory.
         admission: Bounds the requests in the house.
         routing: Orders candidates.
         guards: Surround every attempt, in order.
@@ -48,6 +60,7 @@ class Gateway:
         *,
         catalog: Catalog,
         backends: Mapping[str, Backend],
+        local: Mapping[str, LocalBackend],
         admission: Admission,
         routing: Routing,
         guards: Sequence[Guard],
@@ -56,6 +69,7 @@ class Gateway:
     ) -> None:
         self._catalog = catalog
         self._backends = backends
+        self._local = local
         self._admission = admission
         self._routing = routing
         self._guards = tuple(guards)
@@ -81,7 +95,11 @@ class Gateway:
                 events = await stack.enter_async_context(self._backends[candidate.backend].generate(attempt))
                 checked = self._validation.check(request, _until_finished(events, candidate))
                 noted = await stack.enter_async_context(aclosing(_noting(checked, record)))
-                yield Reply(_trace(route, arrived), noted)
+                try:
+                    yield Reply(_trace(route, arrived), noted)
+                except Exception as error:
+                    record.passed_on = error
+                    raise
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingReply:
         """Embed texts.
@@ -105,13 +123,14 @@ class Gateway:
 
     async def load(self, model: str, keep_alive_seconds: float | None) -> None:
         """Bring a model into memory; one that a remote backend serves is there already."""
-        for backend, name in await self._local(model):
+        offers = await self._local_offers(model)
+        if offers:
+            backend, name = offers[0]
             await backend.load(name, keep_alive_seconds)
-            return
 
     async def unload(self, model: str) -> None:
         """Let a model go from memory when its running requests are done."""
-        for backend, name in await self._local(model):
+        for backend, name in await self._local_offers(model):
             await backend.unload(name)
 
     async def _route(self, request: Request) -> Route:
@@ -121,10 +140,13 @@ class Gateway:
         for guard in self._guards:
             await stack.enter_async_context(guard.attempt(request, candidate))
 
-    async def _local(self, model: str) -> list[tuple[LocalBackend, str]]:
+    async def _local_offers(self, model: str) -> list[tuple[LocalBackend, str]]:
         candidates = await self._catalog.candidates(model)
-        found = [(self._backends[candidate.backend], candidate.model.name) for candidate in candidates]
-        return [(backend, name) for backend, name in found if isinstance(backend, LocalBackend)]
+        return [
+            (self._local[candidate.backend], candidate.model.name)
+            for candidate in candidates
+            if candidate.backend in self._local
+        ]
 
     @contextmanager
     def _recorded(
@@ -134,8 +156,9 @@ class Gateway:
         self._bus.emit(RequestStarted(**names))
         try:
             yield
-        except HomeportError as error:
-            record.error_code = error.code
+        except Exception as error:
+            if error is not record.passed_on:
+                record.fail(error)
             raise
         finally:
             seconds = time.monotonic() - arrived
@@ -168,8 +191,8 @@ async def _noting(events: AsyncIterator[GenerationEvent], record: _Record) -> As
                 record.usage = event.usage
                 record.error_code = None
             yield event
-    except HomeportError as error:
-        record.error_code = error.code
+    except Exception as error:
+        record.fail(error)
         raise
 
 

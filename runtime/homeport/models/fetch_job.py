@@ -56,8 +56,9 @@ class FetchReport:
         completed: Bytes done of this stage.
         total: Bytes in all; 0 where unknown.
         manifest: Of the result, when it is done.
-        message: What failed.
+        message: What failed; whoever asked for the model may read it.
         hint: How to mend it.
+        cause: What the log may tell besides, such as paths.
     """
 
     stage: Stage
@@ -67,3 +68,4 @@ class FetchReport:
     manifest: Manifest | None = None
     message: str = ""
     hint: str | None = None
+    cause: str = ""

@@ -12,16 +12,18 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import attrs
-from loguru import logger
 
+from homeport.config.structuring import structure
 from homeport.domain.errors import HomeportError, PullError
 from homeport.models.fetch_job import ENTRY_FOLDER, FetchJob, FetchReport, Stage
 from homeport.models.manifest import Manifest
-from homeport.models.records import decode_record, encode_record, structure_record
+from homeport.models.records import decode_record, encode_record
+from homeport.plugin.imports import import_object
 from homeport.plugin.protocols import ModelSource
 
 _DOWNLOAD_FOLDER = "download"
@@ -65,14 +67,11 @@ class Reporter:
 def main() -> int:
     """Do the job on standard input; the exit code is 0 when the last report says how it ended."""
     reporter = Reporter(_take_stdout())
-    job = decode_record(FetchJob, sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_host, daemon=True).start()
     try:
+        job = decode_record(FetchJob, sys.stdin.buffer.readline())
+        threading.Thread(target=_end_with_host, daemon=True).start()
         manifest = fetch(job, reporter)
-    except HomeportError as error:
-        reporter.send(FetchReport(stage=Stage.FAILED, message=error.message, hint=error.hint))
-    except OSError as error:
-        logger.opt(exception=error).error("fetching {} failed", job.artifact.locator)
+    except Exception as error:  # noqa: BLE001 - the last resort: the host tells and logs it
         reporter.send(_failure(error))
     else:
         reporter.send(FetchReport(stage=Stage.DONE, manifest=manifest))
@@ -108,30 +107,28 @@ def fetch(job: FetchJob, reporter: Reporter) -> Manifest:
     return attrs.evolve(manifest, license=job.license or manifest.license)
 
 
-def _failure(error: OSError) -> FetchReport:
-    """Tell a full disk from other faults of files, without naming paths."""
-    cause = error.strerror or type(error).__name__
-    if error.errno in _FULL:
-        hint = "remove models with: homeport rm NAME, or choose another folder with HOMEPORT_HOME"
-        return FetchReport(stage=Stage.FAILED, message=f"the model cannot be written: {cause}", hint=hint)
-    return FetchReport(
-        stage=Stage.FAILED, message=f"fetching failed: {cause}", hint="the log has the details"
-    )
+def _failure(error: Exception) -> FetchReport:
+    """Put an error into words; what could name paths is for the log only."""
+    if isinstance(error, HomeportError) and error.public_text is None:
+        cause = repr(error.__cause__) if error.__cause__ else ""
+        return FetchReport(stage=Stage.FAILED, message=error.message, hint=error.hint, cause=cause)
+    kind, message, hint = type(error).__name__, "fetching failed", "the log has the details"
+    if isinstance(error, OSError):
+        kind = error.strerror or kind
+        if error.errno in _FULL:
+            message = "the model cannot be written"
+            hint = "remove models with: homeport rm NAME, or choose another folder with HOMEPORT_HOME"
+    cause = "".join(traceback.format_exception(error))
+    return FetchReport(stage=Stage.FAILED, message=f"{message}: {kind}", hint=hint, cause=cause)
 
 
 def _build_source(job: FetchJob) -> ModelSource:
-    factory = _load(job.factory)
-    source: ModelSource = (
-        factory()
-        if job.config_class is None
-        else factory(structure_record(_load(job.config_class), job.config))
-    )
+    factory = import_object(job.factory)
+    if job.config_class is None:
+        source: ModelSource = factory()
+    else:
+        source = factory(structure(import_object(job.config_class), job.config, path="$"))
     return source
-
-
-def _load(import_string: str) -> Any:  # noqa: ANN401 - whatever a plugin names
-    module, _, name = import_string.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def _take_stdout() -> BinaryIO:

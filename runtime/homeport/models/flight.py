@@ -34,7 +34,7 @@ class Flight:
     """
 
     def __init__(self) -> None:
-        self._stages: list[PullProgress] = []
+        self._stages: dict[str, PullProgress] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._listeners = 0
@@ -48,15 +48,13 @@ class Flight:
 
     def launch(self, work: Coroutine[Any, Any, None]) -> None:
         """Let the pull begin; it reports through this flight."""
+        # Its owner is this flight: it outlives the listener that began it, and ``cancel`` awaits it.
         self._task = asyncio.create_task(work)
         self._task.add_done_callback(self._settle)
 
     def report(self, progress: PullProgress) -> None:
         """Tell all listeners; progress within a stage takes the place of what they have not read yet."""
-        if self._stages and self._stages[-1].status == progress.status:
-            self._stages[-1] = progress
-        else:
-            self._stages.append(progress)
+        self._stages[progress.status] = progress
         self._wake()
 
     async def follow(self) -> AsyncGenerator[PullProgress, None]:
@@ -67,23 +65,17 @@ class Flight:
         """
         self._listeners += 1
         try:
-            position = 0
-            seen: PullProgress | None = None
+            seen: dict[str, PullProgress] = {}
             while True:
-                changed = self._changed
-                while position < len(self._stages):
-                    current = self._stages[position]
-                    if current is not seen:
-                        seen = current
-                        yield current
-                    elif position + 1 < len(self._stages):
-                        position += 1
-                    else:
-                        break
-                if changed is self._changed:
-                    if self.is_over:
-                        break
-                    await changed.wait()
+                changed, is_over = self._changed, self.is_over
+                for status in tuple(self._stages):
+                    progress = self._stages[status]
+                    if seen.get(status) is not progress:
+                        seen[status] = progress
+                        yield progress
+                if is_over:
+                    break
+                await changed.wait()
             if self._error is not None:
                 raise self._error
         finally:

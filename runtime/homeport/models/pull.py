@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 import attrs
 from loguru import logger
 
+from homeport.config.structuring import unstructure
 from homeport.domain.errors import PullError, StoreError
 from homeport.models.aliases import Alias, AliasTable
 from homeport.models.fetch_job import ENTRY_FOLDER, FetchJob, FetchReport, Stage
@@ -19,8 +20,8 @@ from homeport.models.fetch_process import FetchProcess
 from homeport.models.flight import Flight, PullProgress
 from homeport.models.manifest import Manifest
 from homeport.models.names import DEFAULT_TAG, ModelName
-from homeport.models.records import unstructure_record
 from homeport.models.store import ModelStore
+from homeport.plugin.imports import reference_to
 from homeport.plugin.protocols import Artifact, ModelSource
 
 _NOT_FOUND = "pull model manifest: file does not exist"
@@ -66,21 +67,12 @@ class Puller:
         store: Where models go.
         aliases: What short names mean.
         sources: By name, in the order in which they are asked.
-        max_store_bytes: Most that all models together may take; None is what the disk has.
     """
 
-    def __init__(
-        self,
-        store: ModelStore,
-        aliases: AliasTable,
-        sources: Mapping[str, PullSource],
-        *,
-        max_store_bytes: int | None = None,
-    ) -> None:
+    def __init__(self, store: ModelStore, aliases: AliasTable, sources: Mapping[str, PullSource]) -> None:
         self._store = store
         self._aliases = aliases
         self._sources = dict(sources)
-        self._max_store_bytes = max_store_bytes
         self._flights: dict[ModelName, Flight] = {}
 
     async def pull(self, name: str, *, force: bool = False) -> AsyncGenerator[PullProgress, None]:
@@ -95,8 +87,7 @@ class Puller:
 
         Raises:
             InvalidRequestError: It is no model name.
-            PullError: No source has it, or fetching failed.
-            StoreError: The store cannot be written.
+            PullError: No source has it, fetching failed, or the store cannot be written.
         """
         wanted = ModelName.parse(name)
         yield PullProgress(status="pulling manifest")
@@ -151,8 +142,12 @@ class Puller:
 
     async def _run(self, plan: _Plan, flight: Flight, *, force: bool) -> None:
         if force or not await self._is_sound(plan.name, flight):
-            room = await asyncio.to_thread(self._room, plan)
-            await self._fetch(plan, flight, room)
+            try:
+                await self._fetch(plan, flight)
+            except StoreError as error:
+                # Where the store is, and what its disk says, is for the log only.
+                logger.error("pulling {} failed: {}", plan.name.display, error)
+                raise PullError("the model store cannot be written", hint=error.hint) from error
         flight.report(PullProgress(status="success"))
 
     async def _is_sound(self, name: ModelName, flight: Flight) -> bool:
@@ -168,10 +163,11 @@ class Puller:
             return False
         return True
 
-    async def _fetch(self, plan: _Plan, flight: Flight, room: int) -> None:
+    async def _fetch(self, plan: _Plan, flight: Flight) -> None:
         stack = ExitStack()
         try:
             staging = await _uninterrupted(stack.enter_context, self._store.staging())
+            room = await asyncio.to_thread(self._room, plan)
             manifest = await self._converted(_job(plan, staging, room), flight)
             flight.report(PullProgress(status="writing manifest"))
             await _uninterrupted(self._store.commit, staging / ENTRY_FOLDER, manifest, [plan.name])
@@ -189,16 +185,13 @@ class Puller:
     def _room(self, plan: _Plan) -> int:
         """Bytes that may be written; refuses what cannot fit."""
         free = self._store.free_bytes()
-        if self._max_store_bytes is not None:
-            used = {model.digest: model.size for model in self._store.entries()}
-            free = min(free, self._max_store_bytes - sum(used.values()))
         size = plan.artifact.size_bytes
         converted = plan.alias.params * _FLOAT32_BYTES if plan.alias else size
         needed = 2 * size + converted
         if needed > free:
             raise PullError(
                 f"pulling {plan.name.display!r} needs about {needed / _GIGABYTE:.2f} GB of disk, "
-                f"{max(free, 0) / _GIGABYTE:.2f} GB are free",
+                f"{free / _GIGABYTE:.2f} GB are free",
                 hint="remove models with: homeport rm NAME, or choose another folder with HOMEPORT_HOME",
             )
         return free
@@ -209,8 +202,8 @@ def _job(plan: _Plan, staging: Path, room: int) -> FetchJob:
     return FetchJob(
         artifact=plan.artifact,
         factory=plan.source.factory,
-        config_class=None if config is None else f"{type(config).__module__}:{type(config).__qualname__}",
-        config={} if config is None else unstructure_record(config),
+        config_class=None if config is None else reference_to(type(config)),
+        config={} if config is None else unstructure(config),
         folder=str(staging),
         license=(plan.alias.license if plan.alias else "") or plan.artifact.license,
         room_bytes=room,

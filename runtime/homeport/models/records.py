@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import attrs
 import cattrs
@@ -59,12 +59,6 @@ def structure_record(kind: type[R], tree: object) -> R:
         return _CONVERTER.structure(tree, kind)
     except (BaseValidationError, ValueError, TypeError) as error:
         raise ValueError("; ".join(cattrs.transform_error(error, format_exception=_explain))) from error
-
-
-def unstructure_record(record: attrs.AttrsInstance) -> dict[str, Any]:
-    """Turn a record into plain data."""
-    tree: dict[str, Any] = _CONVERTER.unstructure(record)
-    return tree
 
 
 def _explain(error: BaseException, kind: type | None) -> str:

@@ -63,7 +63,8 @@ class RemoteBackend:
         fault = _fault(model)
         if fault and fault not in self._told:
             self._told.add(fault)
-            logger.warning("backend {} lists {!r}, which is left out: {}", self._name, model, fault)
+            named = getattr(model, "name", model)
+            logger.warning("backend {} lists {!r}, which is left out: {}", self._name, named, fault)
         return not fault
 
 

@@ -234,7 +234,10 @@ class ModelStore:
         if path is None or not os.path.lexists(path):
             raise ModelNotFoundError(name.display)
         with self._locked():
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink()
+            except FileNotFoundError as error:  # another delete held the lock before
+                raise ModelNotFoundError(name.display) from error
             sync(path.parent)
             for folder in path.relative_to(self._names).parents[:-1]:
                 with suppress(OSError):
@@ -249,7 +252,7 @@ class ModelStore:
         return self._names.joinpath(*(part.lower() for part in parts))
 
     def _name_files(self) -> Iterator[tuple[Path, ModelName]]:
-        for path in sorted(self._names.glob(f"*/*/*/*{_RECORD_SUFFIX}")):
+        for path in self._name_paths():
             host, namespace, model, tag = path.relative_to(self._names).parts
             with suppress(InvalidRequestError):
                 yield (
@@ -259,13 +262,25 @@ class ModelStore:
                     ),
                 )
 
+    def _name_paths(self) -> Sequence[Path]:
+        while True:
+            with suppress(FileNotFoundError):  # a delete removed a folder meanwhile: look again
+                return sorted(self._names.glob(f"*/*/*/*{_RECORD_SUFFIX}"))
+
     def _read(self, path: Path, name: ModelName) -> StoredModel | None:
-        try:
-            record_data = read_record(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except (OSError, StoreError) as error:
-            raise _damaged(name, str(error)) from error
+        """Read what a name means; a fault counts only while the record that led to it stands.
+
+        A commit or delete may drop the entry after its record was read.
+        """
+        while (record_data := _name_record(path, name)) is not None:
+            try:
+                return self._read_entry(path, name, record_data)
+            except StoreError:
+                if _name_record(path, name) == record_data:
+                    raise
+        return None
+
+    def _read_entry(self, path: Path, name: ModelName, record_data: bytes) -> StoredModel:
         try:
             self._refuse_links(path)
             record = decode_record(_NameRecord, record_data)
@@ -322,6 +337,15 @@ class ModelStore:
                 f"cannot write to the model store {self._root}: {error.strerror}",
                 hint="make room or choose another folder with HOMEPORT_HOME",
             ) from error
+
+
+def _name_record(path: Path, name: ModelName) -> bytes | None:
+    try:
+        return read_record(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, StoreError) as error:
+        raise _damaged(name, str(error)) from error
 
 
 def _damaged(name: ModelName, cause: str) -> StoreError:

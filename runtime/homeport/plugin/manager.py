@@ -54,7 +54,7 @@ def load_plugins(settings: Settings, given: Mapping[str, object] | None = None) 
         PluginError: Two plugins bear or offer one name; or, in strict mode, any plugin failed.
     """
     found = find_plugins(given or {})
-    _check_names(found)
+    _check_names(plugin for plugin in found if not block_reason(plugin.name, settings.plugins))
     _warn_of_unknown(settings.plugins, [plugin.name for plugin in found])
     return _Loader(settings).load(found)
 
@@ -95,11 +95,13 @@ class _Loader:
         try:
             self._manager.register(plugin, name=found.name)
             self._manager.check_pending()
-            return {kind: self._collect(kind, plugin, found) for kind in RECORD_KINDS}
+            records = {kind: self._collect(kind, plugin, found) for kind in RECORD_KINDS}
+            _check_tables({}, records)
         except BaseException:
             if self._manager.is_registered(plugin):
                 self._manager.unregister(plugin)
             raise
+        return records
 
     def _collect(self, kind: str, plugin: object, found: FoundPlugin) -> dict[str, Registered[Any]]:
         others = [other for other in self._manager.get_plugins() if other is not plugin]
@@ -121,12 +123,9 @@ class _Loader:
             for name, registered in fresh.items():
                 other = self._records[kind].get(name)
                 if other is not None:
-                    raise _conflict(f"{name!r} in homeport_{kind}", other, registered)
+                    raise _conflict(f"two plugins offer {name!r} in homeport_{kind}", other, registered)
                 self._records[kind][name] = registered
-                if registered.record.config is not None:
-                    reader = self._tables.setdefault(name, registered)
-                    if reader.record.config is not registered.record.config:
-                        raise _conflict(f"the settings [plugins.{name}]", reader, registered)
+        _check_tables(self._tables, records)
 
 
 def describe(error: BaseException) -> str:
@@ -162,10 +161,25 @@ def _failure(found: FoundPlugin, error: BaseException) -> PluginError:
     return PluginError(message, hint=f"Leave it out with: homeport -p no:{found.name} ...")
 
 
+def _check_tables(readers: dict[str, Registered[Any]], records: Records) -> None:
+    """Let one class read a table: records of one name share their settings or have none.
+
+    Args:
+        readers: Records with settings by name; the new ones are added.
+        records: Of one plugin.
+    """
+    for of_kind in records.values():
+        for name, registered in of_kind.items():
+            if registered.record.config is None:
+                continue
+            other = readers.setdefault(name, registered)
+            if other.record.config is not registered.record.config:
+                raise _conflict(f"two records want different settings in [plugins.{name}]", other, registered)
+
+
 def _conflict(what: str, first: Registered[Any], second: Registered[Any]) -> PluginError:
     message = (
-        f"two plugins offer {what}: {first.plugin!r} of {first.distribution} "
-        f"and {second.plugin!r} of {second.distribution}"
+        f"{what}: {first.plugin!r} of {first.distribution} and {second.plugin!r} of {second.distribution}"
     )
     hint = f"Block one of them: homeport -p no:{first.plugin} ... or homeport -p no:{second.plugin} ..."
     return PluginError(message, hint=hint)
@@ -177,8 +191,9 @@ def _check_names(found: Iterable[FoundPlugin]) -> None:
     for plugin in found:
         other = seen.setdefault(plugin.name, plugin)
         if other is not plugin:
-            message = f"two plugins are named {plugin.name!r}: one of {other.origin} and one of {plugin.origin}"
-            raise PluginError(message, hint=f"Uninstall one of them: pip uninstall {plugin.distribution}")
+            message = f"two plugins are named {plugin.name!r}: ({other.origin}) and ({plugin.origin})"
+            hint = f"Uninstall one of them, or block both: homeport -p no:{plugin.name} ..."
+            raise PluginError(message, hint=hint)
 
 
 def _warn_of_unknown(settings: PluginSettings, installed: Sequence[str]) -> None:

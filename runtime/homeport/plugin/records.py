@@ -17,7 +17,7 @@ class Record:
             settings, ``[plugins.NAME]``.
         factory: Where the implementation lives, ``package.module:Name``; imported on first use. It is
             called with the structured ``config``, or with nothing where there is none.
-        config: Attrs class of its settings, each with a default.
+        config: Attrs class of its settings, each with a default; records of one name share theirs.
         requires: Requirements that must be installed, as in ``onnxruntime>=1.30``; checked without import.
         extra: What to install when they are not: ``homeport[onnx]``.
     """
@@ -75,7 +75,7 @@ class CommandSpec(Record):
     """A verb of the command line; its factory is a ``click.Command``.
 
     Attributes:
-        summary: One line for ``homeport --help``, so that listing verbs imports none of them.
+        summary: One line for ``homeport plugins``, so that listing verbs imports none of them.
     """
 
     summary: str

@@ -26,7 +26,9 @@ def table_faults(settings: Settings, registry: PluginRegistry, origins: Mapping[
     for name in settings.plugins.tables:
         if name in registry.config_classes() or name in resting:
             continue
-        fault = f"$.plugins.{name}: no running plugin has such settings; {_nearest(name, registry, origins)}"
+        fault = (
+            f"$.plugins.{name}: no installed plugin has such settings; {_nearest(name, registry, origins)}"
+        )
         if not resting:
             yield fault
         else:

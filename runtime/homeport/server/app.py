@@ -6,6 +6,7 @@ from aiohttp import web
 
 from homeport.runtime import Runtime
 from homeport.server import admin, health
+from homeport.server.draining import READINESS, Readiness, turn_away
 from homeport.server.errors import answer_errors
 from homeport.server.ollama import chat, embed, generate, pull, show
 from homeport.server.ollama import models as ollama_models
@@ -15,7 +16,7 @@ from homeport.server.openai import embeddings as openai_embeddings
 from homeport.server.openai import models as openai_models
 from homeport.server.routes import Endpoint, Scope, add_endpoints, check_scopes
 from homeport.server.security import GATE, Gate, guard, mark_response
-from homeport.server.state import PING_SECONDS, READINESS, RUNTIME, VERSION, Readiness
+from homeport.server.state import PING_SECONDS, RUNTIME, VERSION
 
 DEFAULT_PING_SECONDS = 15.0
 
@@ -51,7 +52,9 @@ def build_app(runtime: Runtime, *, ping_seconds: float = DEFAULT_PING_SECONDS) -
         ping_seconds: Longest silence on an SSE stream before a comment is sent.
     """
     server = runtime.settings.server
-    app = web.Application(middlewares=[answer_errors, guard], client_max_size=server.max_body_bytes)
+    app = web.Application(
+        middlewares=[answer_errors, guard, turn_away], client_max_size=server.max_body_bytes
+    )
     app[RUNTIME] = runtime
     app[VERSION] = version("homeport")
     app[PING_SECONDS] = ping_seconds

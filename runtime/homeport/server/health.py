@@ -5,10 +5,9 @@ import time
 from aiohttp import web
 
 from homeport.server.dialects import json_response
+from homeport.server.draining import READINESS, RETRY_AFTER_SECONDS
 from homeport.server.schemas.operations import Health, ReadinessAnswer
-from homeport.server.state import READINESS, RUNTIME, VERSION
-
-_DRAIN_SECONDS = "25"
+from homeport.server.state import RUNTIME, VERSION
 
 
 async def healthz(request: web.Request) -> web.StreamResponse:
@@ -20,5 +19,6 @@ async def healthz(request: web.Request) -> web.StreamResponse:
 async def readyz(request: web.Request) -> web.StreamResponse:
     """Say whether new work is welcome."""
     if request.app[READINESS].draining:
-        return json_response(ReadinessAnswer("draining"), status=503, headers={"Retry-After": _DRAIN_SECONDS})
+        headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        return json_response(ReadinessAnswer("draining"), status=503, headers=headers)
     return json_response(ReadinessAnswer("ready"))

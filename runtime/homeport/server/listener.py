@@ -14,13 +14,15 @@ from homeport.config.settings import ServerSettings
 from homeport.domain.errors import ConfigError
 from homeport.runtime import Runtime
 from homeport.server.app import DEFAULT_PING_SECONDS, build_app
-from homeport.server.state import READINESS
+from homeport.server.draining import READINESS
 
 GRACE_SECONDS = 25.0
 """How long running requests may take to end when the host stops."""
 
 _KEEP_ALIVE_SECONDS = 75.0
 """How long a connection may be idle, or take to send its headers."""
+_CLOSE_SECONDS = 0.5
+"""How long aiohttp waits when all work is done or given up: before it cancels handlers, and again after."""
 
 
 @asynccontextmanager
@@ -34,7 +36,7 @@ async def serve(
 ) -> AsyncIterator[str]:
     """Serve a runtime over HTTP and give the URL it listens on.
 
-    Leaving stops listening, waits for running requests, and cancels those that take too long.
+    Leaving turns new requests away, waits for running ones, and cancels those that take too long.
 
     Args:
         runtime: Serves the requests.
@@ -51,24 +53,12 @@ async def serve(
     port = settings.port if port is None else port
     await check_exposure(settings, host)
     app = build_app(runtime, ping_seconds=ping_seconds)
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        auto_decompress=False,
-        handler_cancellation=True,
-        keepalive_timeout=_KEEP_ALIVE_SECONDS,
-        # aiohttp waits this long twice: before it cancels handlers and after.
-        shutdown_timeout=grace_seconds / 2,
-    )
-    try:
-        await runner.setup()
-        await _listen(runner, host, port)
-        url = _url_of(runner)
+    async with _listening(app, host, port) as url:
         logger.info("listening on {}", url)
-        yield url
-        app[READINESS].draining = True
-    finally:
-        await runner.cleanup()
+        try:
+            yield url
+        finally:
+            await app[READINESS].drain(grace_seconds)
 
 
 async def check_exposure(settings: ServerSettings, host: str) -> None:
@@ -103,7 +93,26 @@ async def _resolves_to_loopback(name: str) -> bool:
     return all(ipaddress.ip_address(entry[4][0]).is_loopback for entry in found)
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+@asynccontextmanager
+async def _listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Listen, and give the URL; leaving cancels what still runs."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        handler_cancellation=True,
+        keepalive_timeout=_KEEP_ALIVE_SECONDS,
+        shutdown_timeout=_CLOSE_SECONDS,
+    )
+    try:
+        await runner.setup()
+        await _bind(runner, host, port)
+        yield _url_of(runner)
+    finally:
+        await runner.cleanup()
+
+
+async def _bind(runner: web.AppRunner, host: str, port: int) -> None:
     try:
         await web.TCPSite(runner, host or None, port).start()
     except OSError as error:

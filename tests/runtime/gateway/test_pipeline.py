@@ -71,6 +71,30 @@ class OnlyShort:
         yield
 
 
+class Crashing:
+    """A guard with a bug."""
+
+    def attempt(self, request, candidate):
+        raise ValueError("a bug")
+
+
+class CrashingLate:
+    """A guard with a bug on its way out."""
+
+    @asynccontextmanager
+    async def attempt(self, request, candidate):
+        yield
+        raise ValueError("a bug")
+
+
+class Buggy(EchoBackend):
+    """Fails in its own way."""
+
+    async def _events(self, request):
+        raise ConnectionResetError("not wrapped")
+        yield
+
+
 class NoSwearing:
     async def check(self, request, answer):
         return Verdict("damn" not in answer.text, "it swears")
@@ -98,7 +122,7 @@ class Stuck:
 class Everything:
     """Registers what the tests choose from by settings."""
 
-    def __init__(self, *, guard=False, monitors=(), backend=None):
+    def __init__(self, *, guard=None, monitors=(), backend=None):
         self._guard = guard
         self._monitors = monitors
         self._backend = backend
@@ -117,8 +141,8 @@ class Everything:
 
     @hookimpl
     def homeport_guards(self):
-        if self._guard:
-            yield GuardSpec(name="only-short", factory=f"{HERE}:OnlyShort")
+        if self._guard is not None:
+            yield GuardSpec(name="tested", factory=f"{HERE}:{self._guard.__name__}")
 
     @hookimpl
     def homeport_validators(self):
@@ -187,7 +211,7 @@ async def test_router_that_leaves_nobody_refuses(tmp_path):
 
 async def test_guard_forbids_an_attempt(tmp_path):
     """A guard's refusal reaches the client and nothing is sent to the backend."""
-    async with gateway(tmp_path, plugin=Everything(guard=True)) as door:
+    async with gateway(tmp_path, plugin=Everything(guard=OnlyShort)) as door:
         assert (await answer(door, ask("short")))[1] == "short"
         with pytest.raises(RefusedError, match="too long for me"):
             await answer(door, ask("a much longer prompt"))
@@ -217,6 +241,27 @@ async def test_monitor_sees_how_attempts_end(tmp_path):
     assert [type(event) for event in events] == [RequestStarted, RequestFinished] * 4
     assert [event.error_code for event in events[1::2]] == [None, "generation_failed", "cancelled", None]
     assert events[1].usage.completion_tokens == 2
+
+
+@pytest.mark.parametrize("parts", [{"guard": Crashing}, {"guard": CrashingLate}, {"backend": Buggy}], ids=str)
+async def test_crash_of_a_plugin_is_recorded_as_internal(tmp_path, parts):
+    """A bug is not mistaken for a client that left."""
+    plugin = Everything(monitors=(Noting,), **{"backend": EchoBackend, **parts})
+    async with gateway(tmp_path, echo=False, plugin=plugin) as door:
+        with pytest.raises((ValueError, ConnectionResetError)):
+            await answer(door, ask("hi"))
+        events = [await Noting.seen.get() for _ in range(2)]
+    assert events[1].error_code == "internal"
+
+
+async def test_reader_whose_connection_breaks_has_cancelled(tmp_path):
+    """What the reader itself raises is its leaving, not a fault of the answer."""
+    async with gateway(tmp_path, plugin=Everything(monitors=(Noting,))) as door:
+        with pytest.raises(ConnectionResetError):
+            async with door.generate(ask("one two")):
+                raise ConnectionResetError
+        events = [await Noting.seen.get() for _ in range(2)]
+    assert events[1].error_code == "cancelled"
 
 
 async def test_error_handled_by_the_reader_is_still_recorded(tmp_path):

@@ -1,10 +1,14 @@
+import asyncio
 from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
+from loguru import logger
 
 from homeport import BackendError, ModelInfo, ModelNotFoundError
 from homeport.models.aliases import AliasTable
 from homeport.models.catalog import Catalog
+from homeport.models.remote import RemoteBackend
 from homeport.testing import EchoBackend
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,8 +31,18 @@ class Offering(EchoBackend):
 class Broken(EchoBackend):
     """Cannot list."""
 
+    def __init__(self, error):
+        self._error = error
+
     async def models(self):
-        raise BackendError("no connection")
+        raise self._error
+
+
+class Silent(EchoBackend):
+    """Never answers what it offers."""
+
+    async def models(self):
+        await asyncio.Event().wait()
 
 
 @pytest.fixture
@@ -75,9 +89,50 @@ async def test_newest_is_listed_first(open_catalog):
     assert [info.name for info in await catalog.list()] == ["new", "old"]
 
 
-async def test_backend_that_cannot_list_hides_nobody_elses_models(open_catalog):
-    """One broken backend is no outage."""
-    catalog = open_catalog(broken=Broken(), one=Offering(model("x")))
+@pytest.fixture
+def log():
+    """Lines of the log."""
+    lines = []
+    handler = logger.add(lines.append, format="{message}")
+    yield lines
+    logger.remove(handler)
+
+
+@pytest.mark.parametrize("error", [BackendError("no connection"), ValueError("a bug"), TypeError("another")])
+async def test_backend_that_cannot_list_hides_nobody_elses_models(open_catalog, log, error):
+    """One broken backend is no outage, however it fails, and one line in the log."""
+    catalog = open_catalog(broken=Broken(error), one=Offering(model("x")))
     assert (await catalog.get("x")).backend == "one"
     with pytest.raises(ModelNotFoundError):
         await catalog.get("y")
+    (line,) = log
+    assert line.startswith("backend broken cannot list its models")
+
+
+@pytest.mark.parametrize(
+    ("offered", "fault"),
+    [
+        (model("my model!"), "its name is no model name"),
+        (attrs.evolve(model("x"), name=None), "its name is no model name"),
+        (attrs.evolve(model("x"), digest="aa"), "its digest is not 64 hexadecimal digits"),
+        (attrs.evolve(model("x"), modified_at=datetime(2026, 1, 1)), "its modified_at is no datetime"),  # noqa: DTZ001
+        (attrs.evolve(model("x"), modified_at=0), "its modified_at is no datetime"),
+        ("x", "it is no ModelInfo"),
+    ],
+)
+async def test_model_that_breaks_the_contract_is_left_out_and_told_once(open_catalog, log, offered, fault):
+    """A wrong description harms neither the backend's other models nor anybody else's."""
+    remote = RemoteBackend("remote", Offering(offered, model("fine", "remote")))
+    catalog = open_catalog(remote=remote, one=Offering(model("y")))
+    for _ in range(2):
+        assert {info.name for info in await catalog.list()} == {"fine", "y"}
+        assert (await catalog.get("y")).backend == "one"
+    (line,) = log
+    assert fault in line
+
+
+async def test_backend_that_does_not_answer_is_not_waited_for(open_catalog, monkeypatch):
+    """A list has a bound."""
+    monkeypatch.setattr("homeport.models.remote.LISTING_TIMEOUT_SECONDS", 0.05)
+    catalog = open_catalog(silent=RemoteBackend("silent", Silent()), one=Offering(model("x")))
+    assert (await catalog.get("x")).backend == "one"

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from homeport.domain.errors import StoreError
+from homeport.domain.errors import PullError, StoreError
 from homeport.models.fetch_job import FetchJob, FetchReport, Stage
-from homeport.models.fetching import Reporter
+from homeport.models.fetching import Reporter, fetch
 from homeport.models.records import decode_record, encode_record
 from homeport.plugin.protocols import Artifact
 
@@ -77,6 +77,20 @@ def test_names_the_package_that_conversion_lacks(tmp_path):
     assert report.message == "converting models needs the package 'gguf'"
     assert report.hint == "pip install 'homeport[transformers]'"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_conversion_that_cannot_fit_is_refused(tmp_path, gguf_path):
+    """The fetching process knows the size of the result and checks it before it writes."""
+    given = job(
+        tmp_path,
+        factory="homeport_sources.folder:Folder",
+        config_class="homeport_sources.config:FolderConfig",
+        config={"models": {"tiny": str(gguf_path)}},
+        room_bytes=100_000,
+    )
+    with pytest.raises(PullError, match="the converted model needs"):
+        fetch(given, Reporter(io.BytesIO()))
+    assert list((tmp_path / "entry").iterdir()) == []
 
 
 def test_the_host_imports_no_model_library():

@@ -37,6 +37,19 @@ async def test_late_listeners_see_every_stage():
     assert await follow(flight) == [step("a", 2), step("b", 2), step("c")]
 
 
+async def test_stages_that_alternate_are_kept_once():
+    """Items that take turns leave one progress each, however often."""
+    flight = Flight()
+
+    async def work():
+        for done in range(1000):
+            flight.report(step("a", done))
+            flight.report(step("b", done))
+
+    flight.launch(work())
+    assert await follow(flight) == [step("a", 999), step("b", 999)]
+
+
 async def test_an_error_reaches_all():
     """Whoever follows a failed pull gets its error, also after the fact."""
     flight = Flight()

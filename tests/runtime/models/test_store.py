@@ -1,6 +1,9 @@
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import attrs
 import pytest
@@ -85,6 +88,63 @@ def test_deleting_an_unknown_name_is_an_error(store):
     """What is not there cannot be removed."""
     with pytest.raises(ModelNotFoundError, match="smollm2:135m"):
         store.delete(NAME)
+
+
+def test_one_of_many_deletes_finds_the_model(store, put):
+    """Of deletes at the same time one removes the model and the others find none."""
+    for _ in range(10):
+        put()
+        start = threading.Barrier(3)
+        with ThreadPoolExecutor(3) as threads:
+            outcomes = list(threads.map(partial(_delete_at, start), [ModelStore(store.root)] * 3))
+        assert sorted(outcomes) == ["deleted", "not found", "not found"]
+
+
+def _delete_at(start, store):
+    start.wait()
+    try:
+        store.delete(NAME)
+    except ModelNotFoundError:
+        return "not found"
+    return "deleted"
+
+
+DURING = """
+import sys
+from pathlib import Path
+from homeport.models.names import ModelName
+from homeport.models.store import ModelStore
+
+store, name = ModelStore(Path(sys.argv[1])), ModelName.parse("smollm2:135m")
+event, ending, reading = sys.argv[2:]
+
+def interfere(seen, arguments):
+    global ending
+    if ending and seen == event and str(arguments[0]).endswith(ending):
+        ending = ""
+        store.delete(name)
+
+sys.addaudithook(interfere)
+print(store.find(name) if reading == "find" else store.survey())
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "reading", "shown"),
+    [
+        ("open manifest.json", "find", "None"),
+        ("open manifest.json", "survey", "Survey(models=(), problems=())"),
+        ("os.scandir library/smollm2", "survey", "Survey(models=(), problems=())"),
+    ],
+)
+def test_a_delete_beside_a_reader_is_no_damage(store, put, moment, reading, shown):
+    """A model that goes between two steps of a reader is absent, not damaged."""
+    put()
+    done = subprocess.run(
+        [sys.executable, "-c", DURING, str(store.root), *moment.split(), reading],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == shown
 
 
 def test_staging_leaves_nothing(store):

@@ -3,6 +3,7 @@ import types
 
 import attrs
 import pytest
+from loguru import logger
 
 from homeport import BackendKind, BackendSpec, MonitorSpec, PluginError, Settings, hookimpl
 from homeport.config.settings import PluginSettings
@@ -117,6 +118,12 @@ class Raising:
         raise RuntimeError("no")
 
 
+class Leaving:
+    @hookimpl
+    def homeport_backends(self):
+        raise SystemExit("bye")
+
+
 class Halfway:
     @hookimpl
     def homeport_monitors(self):
@@ -151,6 +158,37 @@ class Demanding:
         return []
 
 
+@attrs.frozen
+class OneConfig:
+    a: int = 1
+
+
+@attrs.frozen
+class OtherConfig:
+    b: int = 1
+
+
+class TwoTables:
+    @hookimpl
+    def homeport_backends(self):
+        return [backend("same", config=OneConfig)]
+
+    @hookimpl
+    def homeport_monitors(self):
+        return [MonitorSpec(name="same", factory="a:B", config=OtherConfig)]
+
+
+class Watching:
+    """A plugin that offers a monitor with settings."""
+
+    def __init__(self, config):
+        self._config = config
+
+    @hookimpl
+    def homeport_monitors(self):
+        return [MonitorSpec(name="same", factory="a:B", config=self._config)]
+
+
 class Modern:
     REQUIRES_PLUGIN_API = 99
 
@@ -159,6 +197,8 @@ class Modern:
     ("plugin", "cause"),
     [
         (Raising(), "RuntimeError: no"),
+        (Leaving(), "SystemExit: bye"),
+        (TwoTables(), "different settings in [plugins.same]"),
         (Halfway(), "returned 'not a record', not a RouterSpec"),
         (Misspelt(), "homeport_bakends"),
         (Asynchronous(), "is async"),
@@ -188,6 +228,40 @@ def test_two_records_of_one_name_name_both_and_the_way_out():
         load({"one": Offering(backend()), "two": Offering(backend())})
     for text in ("'parrot'", "'one'", "'two'", "-p no:one", "-p no:two"):
         assert text in str(caught.value)
+
+
+def test_two_plugins_of_one_name_name_both_distributions(install):
+    """Two entry points of one name cannot be told apart, so nothing is guessed."""
+    install("twin", MODULE)
+    with pytest.raises(PluginError, match=r"'twin': \(dist-twin 1.2\) and \(given by the caller\)"):
+        load({"twin": Offering()})
+    assert [plugin.state for plugin in load({"twin": Offering()}, enabled=(), disabled=("twin",)).plugins][
+        -2:
+    ] == [PluginState.BLOCKED] * 2
+
+
+def test_records_of_one_name_share_their_settings_or_are_refused():
+    """One table is read by one class; records of different kinds may share it."""
+    with pytest.raises(PluginError) as caught:
+        load({"one": Offering(backend("same", config=OneConfig)), "two": Watching(OtherConfig)})
+    for text in ("[plugins.same]", "'one'", "'two'", "-p no:one", "-p no:two"):
+        assert text in str(caught.value)
+    shared = load({"one": Offering(backend("same", config=OneConfig)), "two": Watching(OneConfig)})
+    assert shared.config_classes() == {"same": OneConfig}
+
+
+@pytest.mark.parametrize("plugins", [{"disabled": ("parot",)}, {"enabled": ("parrot", "parot")}])
+def test_name_that_blocks_nothing_is_told_with_the_nearest(plugins):
+    """A misspelt ``-p no:NAME`` is not silently nothing."""
+    lines = []
+    handler = logger.add(lines.append, format="{message}")
+    try:
+        load({"parrot": Offering()}, **plugins)
+    finally:
+        logger.remove(handler)
+    (line,) = lines
+    assert "no plugin 'parot' is installed" in line
+    assert "did you mean 'parrot'?" in line
 
 
 def test_unmet_requirement_is_reported_without_an_import():

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import aiohttp
 import attrs
@@ -94,9 +95,13 @@ class ScriptedBackend:
         embedder: Answers embedding requests.
         asked: Requests so far.
         left: How many generations were left, well or not.
+        latest: The one that was built last.
     """
 
+    latest: ClassVar["ScriptedBackend"]
+
     def __init__(self) -> None:
+        ScriptedBackend.latest = self
         self.script: Script = say_hello
         self.embedder: Callable[[EmbeddingRequest], EmbeddingResult] = unit_vectors
         self.asked: list[GenerationRequest | EmbeddingRequest] = []
@@ -160,7 +165,7 @@ class Served:
 
     @property
     def scripted(self) -> ScriptedBackend:
-        return self.runtime._backends["scripted"]
+        return ScriptedBackend.latest
 
     async def json(self, method: str, path: str, body: object = None, **options: object) -> tuple[int, dict]:
         async with self.http.request(method, path, json=body, **options) as response:

@@ -113,6 +113,45 @@ async def test_stopping_lets_running_requests_finish(settings, serving):
         assert await answer == "done"
 
 
+async def test_stopping_turns_new_requests_away(settings, serving):
+    """While a running request ends, others get 503 with a time to come back, and so do health checks."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_):
+        yield PromptAccepted(1)
+        begun.set()
+        await go_on.wait()
+        yield TextDelta("done")
+        yield Finished(FinishReason.STOP, Usage())
+
+    body = {"model": "scripted:1b", "prompt": "x", "stream": False}
+    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
+
+        async def post(url):
+            async with http.post(f"{url}/api/generate", json=body) as response:
+                return response.status, response.headers.get("Retry-After"), await response.json()
+
+        async def visit(url):
+            while True:
+                async with http.get(f"{url}/readyz") as response:
+                    if response.status == 503:
+                        break
+            turned_away = await post(url)
+            go_on.set()
+            return turned_away
+
+        async with serving(settings) as served:
+            served.scripted.script = slow
+            running = group.create_task(post(served.url))
+            await begun.wait()
+            visitor = group.create_task(visit(served.url))
+    assert visitor.result()[:2] == (503, "30")
+    assert visitor.result()[2] == {
+        "error": "server busy, please try again.  maximum pending requests exceeded"
+    }
+    assert running.result()[2]["response"] == "done"
+
+
 async def test_stopping_ends_what_takes_too_long(settings, serving):
     """A request that never ends is cancelled after the grace time, and its generation is left."""
     begun = asyncio.Event()

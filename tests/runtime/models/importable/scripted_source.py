@@ -26,9 +26,12 @@ class Script:
         size: What it says the size is.
         log: A line is added here per fetch.
         meeting: Port to which a fetch connects; it goes on when the other side closes. 0 for none.
-        hangs: Go on for ever instead, with half a file written and a child started; all hold the connection.
+        hangs: Leave half a file and a child that holds the connection, then go on for ever, or crash.
         largest_file: Bound of written files in bytes, as of a full disk; 0 for none.
-        ending: ``refuse`` or ``crash`` instead of an end.
+        ending: ``refuse``, ``err`` or ``crash`` instead of an end.
+        says: Length of a line that it prints, in characters.
+        item: Length of the name of what it says it fetches, in characters.
+        patience: A float with a whole number for its default.
     """
 
     gguf: str = ""
@@ -39,6 +42,9 @@ class Script:
     hangs: bool = False
     largest_file: int = 0
     ending: str = ""
+    says: int = 0
+    item: int = 0
+    patience: float = 30
 
 
 class ScriptedSource:
@@ -59,28 +65,32 @@ class ScriptedSource:
         if script.log:
             with Path(script.log).open("a", encoding="utf-8") as log:
                 log.write(f"{artifact.locator}\n")
-        print("sources may print what they like")  # noqa: T201 - that it does no harm is tested
+        print("sources may print what they like" + "." * script.says)  # noqa: T201 - it must do no harm
         if script.meeting:
             with socket.create_connection(("127.0.0.1", script.meeting)) as connection:
                 if script.hangs:
-                    _hang(connection, into)
+                    _hang(connection, into, crashes=script.ending == "crash")
                 connection.recv(1)
         if script.ending == "refuse":
             raise PullError("the shop is closed", hint="come back tomorrow")
+        if script.ending == "err":
+            raise ValueError(f"no use for {into}")
         if script.ending == "crash":
             os.abort()
         if script.largest_file:
             resource.setrlimit(resource.RLIMIT_FSIZE, (script.largest_file, script.largest_file))
         size = Path(script.gguf).stat().st_size
-        progress("model.gguf", 0, size)
+        progress("model.gguf" + "." * script.item, 0, size)
         shutil.copyfile(script.gguf, into / "model.gguf")
         progress("model.gguf", size, size)
 
 
-def _hang(connection: socket.socket, into: Path) -> None:
-    """Leave half a file, start a child that holds the connection too, say so, and wait for ever."""
+def _hang(connection: socket.socket, into: Path, *, crashes: bool) -> None:
+    """Leave half a file, start a child that holds the connection too, say so, and crash or wait for ever."""
     (into / HALF_FILE).write_bytes(bytes(1000))
     code = "import signal; signal.pause()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=connection):
         connection.sendall(b"hanging")
+        if crashes:
+            os.abort()
         signal.pause()

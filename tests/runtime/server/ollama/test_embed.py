@@ -3,7 +3,7 @@
 import aiohttp
 import pytest
 
-from homeport import BackendKind, BackendSpec, ContextOverflowError, EmbeddingResult, Settings, hookimpl
+from homeport import BackendKind, BackendSpec, ContextOverflowError, Settings, hookimpl
 from homeport.config.settings import PluginSettings
 from homeport.models.store import ModelStore
 from homeport.runtime import Runtime
