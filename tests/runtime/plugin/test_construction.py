@@ -8,7 +8,6 @@ from homeport import (
     BackendKind,
     BackendSpec,
     ConfigError,
-    GuardSpec,
     ModelSourceSpec,
     MonitorSpec,
     PluginError,
@@ -62,10 +61,6 @@ class Offering:
         return [self._spec]
 
     @hookimpl
-    def homeport_guards(self):
-        return self._others.get("guards", ())
-
-    @hookimpl
     def homeport_monitors(self):
         return self._others.get("monitors", ())
 
@@ -116,9 +111,7 @@ async def test_backend_that_cannot_be_built_is_told_and_the_others_serve(open_ru
         assert status(runtime, "echo").state is PluginState.ACTIVE
 
 
-@pytest.mark.parametrize(
-    ("kind", "spec"), [("guards", GuardSpec), ("monitors", MonitorSpec), ("model_sources", ModelSourceSpec)]
-)
+@pytest.mark.parametrize(("kind", "spec"), [("monitors", MonitorSpec), ("model_sources", ModelSourceSpec)])
 async def test_other_object_that_cannot_be_built_is_left_out(open_runtime, kind, spec):
     """The plugin's other records are at work."""
     plugin = Offering(**{kind: [spec(name="broken", factory=f"{HERE}:Failing")]})
