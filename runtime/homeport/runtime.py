@@ -69,7 +69,7 @@ class Runtime:
         *,
         plugins: Mapping[str, object] | None = None,
         origins: Mapping[str, str] | None = None,
-    ) -> "AsyncIterator[Runtime]":
+    ) -> AsyncIterator["Runtime"]:
         """Build everything, and close it at the end.
 
         Args:
