@@ -23,6 +23,10 @@ PULL_TIMEOUT_SECONDS = 600
 START_TIMEOUT_SECONDS = 60
 
 
+# A runner in the background of a shell ignores SIGINT, and so would every process that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @attrs.frozen
 class LiveServer:
     """A ``homeport serve`` process and where it listens."""
