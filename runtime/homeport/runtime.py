@@ -11,7 +11,7 @@ from loguru import logger
 
 from homeport.config.settings import Settings
 from homeport.config.structuring import unstructure
-from homeport.domain.errors import ConfigError, ModelNotFoundError, StoreError
+from homeport.domain.errors import ConfigError, LoadError, ModelNotFoundError, StoreError
 from homeport.domain.models import ResidentModel
 from homeport.gateway.admission import Admission
 from homeport.gateway.events import EventBus
@@ -123,7 +123,7 @@ class Runtime:
         stored = self._aliases.canonical(ModelName.parse(name))
         try:
             await self.gateway.unload(name)
-        except (ModelNotFoundError, StoreError) as error:
+        except (ModelNotFoundError, LoadError) as error:
             logger.debug("{} cannot be unloaded; the store may still know a damaged one: {}", name, error)
         await asyncio.to_thread(self._store.delete, stored)
 
@@ -146,7 +146,7 @@ class _Builder:
     def runtime(
         self, cls: type[Runtime], backends: Mapping[str, Backend], bus: EventBus, puller: Puller
     ) -> Runtime:
-        catalog = Catalog(backends, self._aliases)
+        catalog = Catalog(backends, self._aliases, self._is_installed)
         gateway = self._gateway(catalog, backends, bus)
         return cls(
             settings=self._settings,
@@ -159,6 +159,12 @@ class _Builder:
             aliases=self._aliases,
             puller=puller,
         )
+
+    def _is_installed(self, name: ModelName) -> bool:
+        try:
+            return self._store.find(name) is not None
+        except StoreError:
+            return False
 
     def monitors(self) -> list[tuple[str, Monitor]]:
         """Build every usable monitor."""
@@ -177,6 +183,8 @@ class _Builder:
             backend = self._backend(usable[name], bus)
             if backend is not None:
                 built[name] = backend
+        if not self._local:
+            logger.warning("no backend can run installed models; see what is missing with: homeport plugins")
         return built
 
     def _backend(self, registered: Registered[BackendSpec], bus: EventBus) -> Backend | None:

@@ -65,5 +65,6 @@ def ensure_model(client: Client, model: str) -> None:
         try:
             pull_model(client, model)
         except AnswerError as failure:
-            hint = missing.hint or failure.hint
+            is_unknown = _UNKNOWN_TEXT in failure.message
+            hint = missing.hint or failure.hint if is_unknown else failure.hint
             raise AnswerError(failure.message, http_status=failure.http_status, hint=hint) from failure

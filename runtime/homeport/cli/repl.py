@@ -19,6 +19,7 @@ from homeport.domain.errors import HomeportError
 
 _HELP = '''\
 /set parameter NAME VALUE   set a sampling option, as in /set parameter temperature 0
+/set parameter NAME         leave that option to the model again
 /set system TEXT            set the system text
 /set verbose | quiet        show timings after each answer, or do not
 /show [PART]                describe the model; PART is one of license modelfile parameters system template
@@ -131,8 +132,11 @@ def _set(talk: Talk, command: TypedCommand) -> None:
         case ("system", _, *_):
             talk.manner = attrs.evolve(talk.manner, system=command.rest(1).strip("\"'"))
         case ("parameter", name, first, *more):
-            value = option_value((first, *more))
+            value = option_value(name, (first, *more))
             talk.manner = attrs.evolve(talk.manner, options={**talk.manner.options, name: value})
+        case ("parameter", name):
+            kept = {other: value for other, value in talk.manner.options.items() if other != name}
+            talk.manner = attrs.evolve(talk.manner, options=kept)
         case _:
             click.echo("Usage: /set parameter NAME VALUE, /set system TEXT, /set verbose, /set quiet")
 

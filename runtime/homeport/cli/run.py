@@ -89,7 +89,7 @@ def _question(prompt: tuple[str, ...]) -> str | None:
     """
     if sys.stdin is None or sys.stdin.isatty():
         return " ".join(prompt) if prompt else None
-    question = " ".join(part for part in (sys.stdin.read(), *prompt) if part)
+    question = " ".join(part for part in (sys.stdin.read().rstrip("\n"), *prompt) if part)
     if not question.strip():
         raise click.UsageError("nothing to ask: give a PROMPT, pipe one in, or start it at a terminal")
     return question

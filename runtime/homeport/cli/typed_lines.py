@@ -5,6 +5,7 @@ import json
 import attrs
 
 _FENCE = '"""'
+_LIST_OPTIONS = frozenset({"stop"})
 
 
 @attrs.frozen
@@ -70,9 +71,11 @@ class LineReader:
         return TypedMessage(whole) if whole.strip() else None
 
 
-def option_value(words: tuple[str, ...]) -> object:
-    """Read the value of an option: numbers and booleans as such, several words as a list of texts."""
+def option_value(name: str, words: tuple[str, ...]) -> object:
+    """Read the value of an option: numbers and booleans as such, stop texts always as a list."""
     values = [_scalar(word) for word in words]
+    if name in _LIST_OPTIONS:
+        return [str(value) for value in values]
     return values[0] if len(values) == 1 else values
 
 

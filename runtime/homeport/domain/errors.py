@@ -161,6 +161,20 @@ class StoreError(LoadError):
     has_public_hint = True
 
 
+class NoBackendError(LoadError):
+    """An installed model that no usable backend can run."""
+
+    code = "no_backend"
+    public_text = "no backend here can run this model"
+    has_public_hint = True
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"model {model!r} is installed, but no usable backend can run it",
+            hint="See what is missing or blocked with: homeport plugins",
+        )
+
+
 class PullError(HomeportError):
     """A model that could not be fetched or converted."""
 

@@ -1,12 +1,12 @@
 """All models that can be asked for, whoever serves them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 from loguru import logger
 
-from homeport.domain.errors import ModelNotFoundError
+from homeport.domain.errors import ModelNotFoundError, NoBackendError
 from homeport.domain.models import ModelInfo
 from homeport.models.aliases import AliasTable
 from homeport.models.names import ModelName
@@ -19,11 +19,18 @@ class Catalog:
     Args:
         backends: By name, in the order in which they are preferred.
         aliases: Further names of models.
+        is_installed: Whether the store has a model, which a backend is then missing for.
     """
 
-    def __init__(self, backends: Mapping[str, Backend], aliases: AliasTable) -> None:
+    def __init__(
+        self,
+        backends: Mapping[str, Backend],
+        aliases: AliasTable,
+        is_installed: Callable[[ModelName], bool] = lambda _: False,
+    ) -> None:
         self._backends = backends
         self._aliases = aliases
+        self._is_installed = is_installed
         self._failing: dict[str, str] = {}
 
     async def list(self) -> tuple[ModelInfo, ...]:
@@ -44,13 +51,17 @@ class Catalog:
 
         Raises:
             ModelNotFoundError: Nobody; with names that are spelt alike.
+            NoBackendError: Nobody, although it is installed.
             InvalidRequestError: It is no model name.
         """
         offers = await self._offers()
-        for wanted in self._meanings(name):
+        meanings = self._meanings(name)
+        for wanted in meanings:
             found = tuple(offer for offer in offers if ModelName.parse(offer.model.name) == wanted)
             if found:
                 return found
+        if await asyncio.to_thread(lambda: any(map(self._is_installed, meanings))):
+            raise NoBackendError(name)
         raise ModelNotFoundError(name, suggestions=self._alike(name, offers))
 
     async def get(self, name: str) -> ModelInfo:

@@ -3,6 +3,7 @@
 import attrs
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
+from loguru import logger
 
 from homeport.config.settings import ServerSettings
 from homeport.domain.errors import UnauthorizedError
@@ -16,6 +17,7 @@ from homeport.server.state import ALLOWED_ORIGIN, REQUEST_ID
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _SERVER = "homeport"
 _CROSS_SITE = "cross-site"
+_SHOWN_CHARACTERS = 100
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +46,13 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuse forged hosts and foreign pages with a bare 403, and missing keys with 401."""
     gate = request.app[GATE]
     if not _is_welcome(request, gate):
+        logger.warning(
+            "refused {} {}: Host {!r}, Origin {!r} (see server.allowed_hosts and server.allowed_origins)",
+            request.method,
+            request.path,
+            request.headers.get(hdrs.HOST, "")[:_SHOWN_CHARACTERS],
+            request.headers.get(hdrs.ORIGIN, "")[:_SHOWN_CHARACTERS],
+        )
         return web.Response(status=403)
     if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
         return web.Response(status=204, headers=PREFLIGHT_HEADERS)

@@ -97,7 +97,7 @@ def test_a_taken_port_is_told(echo_homeport, free_port):
 
 def test_libraries_log_through_the_same_lines(serving):
     """Log lines carry time and level, and --log-level decides which are written."""
-    with serving("--log-level", "warning", "serve") as live:
+    with serving("--log-level", "error", "serve") as live:
         live.process.send_signal(signal.SIGTERM)
         _, log = live.process.communicate(timeout=END_TIMEOUT_SECONDS)
     assert log == ""

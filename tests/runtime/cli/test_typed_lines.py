@@ -66,4 +66,10 @@ def test_an_interrupt_forgets_the_open_message():
 )
 def test_option_values_have_the_type_they_look_like(words, value):
     """Numbers and booleans are sent as such, everything else as text."""
-    assert option_value(words) == value
+    assert option_value("any", words) == value
+
+
+def test_stop_texts_are_always_a_list():
+    """One stop text is a list of one, and what looks like a number is a text."""
+    assert option_value("stop", ("5",)) == ["5"]
+    assert option_value("stop", ("a", "b")) == ["a", "b"]

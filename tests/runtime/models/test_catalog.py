@@ -6,8 +6,10 @@ import pytest
 from loguru import logger
 
 from homeport import BackendError, ModelInfo, ModelNotFoundError
+from homeport.domain.errors import NoBackendError
 from homeport.models.aliases import AliasTable
 from homeport.models.catalog import Catalog
+from homeport.models.names import ModelName
 from homeport.models.remote import RemoteBackend
 from homeport.testing import EchoBackend
 
@@ -81,6 +83,15 @@ async def test_preferred_backend_comes_first_and_lists_once(open_catalog):
     catalog = open_catalog(two=Offering(model("x", "two")), one=Offering(model("x", "one")))
     assert [candidate.backend for candidate in await catalog.candidates("x")] == ["two", "one"]
     assert [info.backend for info in await catalog.list()] == ["two"]
+
+
+async def test_installed_model_that_nobody_can_run_is_no_unknown_model():
+    """Without a backend the answer says what is missing, not that the model is."""
+    catalog = Catalog({}, AliasTable.load(), lambda name: name == ModelName.parse("smollm2:135m"))
+    with pytest.raises(NoBackendError, match="homeport plugins"):
+        await catalog.get("smollm2")
+    with pytest.raises(ModelNotFoundError):
+        await catalog.get("another")
 
 
 async def test_newest_is_listed_first(open_catalog):
