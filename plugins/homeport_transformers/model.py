@@ -84,7 +84,7 @@ class TransformersModel:
             vocabulary_size=facts.vocabulary_size,
         )
         route = f"transformers, because {reason}" if reason else "the lean forward pass"
-        logger.info("{} computes in {} on {} threads through {}", path.name, dtype, plan.threads, route)
+        logger.info("computing in {} on {} threads through {}", dtype, plan.threads, route)
         return facts
 
     def forward(self, batch: TokenBatch) -> NDArray[np.float32]:

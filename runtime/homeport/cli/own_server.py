@@ -14,7 +14,7 @@ import attrs
 from homeport.cli.address import Address
 from homeport.cli.invocation import Invocation
 from homeport.cli.text import harmless
-from homeport.domain.errors import HomeportError
+from homeport.domain.errors import ConfigError, HomeportError
 
 if TYPE_CHECKING:
     from homeport.config.settings import Settings
@@ -25,6 +25,8 @@ _START_TIMEOUT_SECONDS = 60.0
 _STOP_TIMEOUT_SECONDS = 10.0
 _MAX_URL_BYTES = 1024
 _SHOWN_LOG_LINES = 5
+_REFUSED = 2
+"""What ``homeport serve`` ends with when a setting forbids the start."""
 _VERBOSE_LEVELS = frozenset({"TRACE", "DEBUG"})
 
 
@@ -91,10 +93,12 @@ def _announced(ours: socket.socket, process: "subprocess.Popen[bytes]", log: _Lo
             hint="Start it yourself to see why: homeport serve",
         ) from None
     if not url:
-        process.wait(_STOP_TIMEOUT_SECONDS)
-        raise HomeportError(
-            f"the server did not start (exit code {process.returncode}){log.last_lines() if log else ''}",
-            hint="Start it yourself to see why: homeport serve",
+        code = process.wait(_STOP_TIMEOUT_SECONDS)
+        said = log.last_lines() if log else ""
+        failure = ConfigError if code == _REFUSED else HomeportError
+        raise failure(
+            f"the server did not start (exit code {code}){said}",
+            hint=None if said else "Start it yourself to see why: homeport serve",
         )
     return Address.parse(url)
 

@@ -63,7 +63,7 @@ def test_the_own_servers_log_is_shown_when_asked_for(echo_homeport, home):
 def test_an_own_server_that_does_not_start_says_why(echo_homeport):
     """The end of its log is quoted."""
     done = echo_homeport("run", "echo", "hello", HOMEPORT_GATEWAY_ROUTERS="nobody")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "the server did not start (exit code 2)" in done.stderr
     assert "no plugin offers 'nobody'" in done.stderr
 
