@@ -16,7 +16,6 @@ class Scope(StrEnum):
 
     PUBLIC = "public"
     INFER = "infer"
-    MONITOR = "monitor"
     ADMIN = "admin"
 
 

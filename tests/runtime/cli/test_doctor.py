@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from homeport.cli.checks.machine import cpu_quota, memory_limit
+from homeport.cli.checks.machine import memory_limit
 from homeport.models.store import ModelStore
 
 
@@ -78,17 +78,6 @@ def test_unreadable_settings_do_not_stop_the_doctor(echo_homeport):
     found = findings_of(done)
     assert "expected int, got 'many'" in found["settings"]["detail"]
     assert "python" in found
-
-
-@pytest.mark.parametrize(
-    ("text", "cores"), [("max 100000", None), ("150000 100000", 1.5), ("nonsense", None), (None, None)]
-)
-def test_a_cpu_quota_is_read_in_cores(tmp_path, text, cores):
-    """A quota is its share of the period; none, or none that can be read, is no limit."""
-    file = tmp_path / "cpu.max"
-    if text is not None:
-        file.write_text(text)
-    assert cpu_quota(file) == cores
 
 
 @pytest.mark.parametrize(("text", "limit"), [("max\n", None), ("4294967296\n", 2**32)])

@@ -9,6 +9,7 @@ import psutil
 
 from homeport.cli import figures
 from homeport.cli.checks.finding import Finding, failed, ok, warning
+from homeport.worker.cores import usable_cores
 
 _CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 """Instructions that make CPU inference fast, as Linux names them."""
@@ -45,28 +46,7 @@ def _instructions(cpuinfo: Path) -> Finding:
 
 
 def _cores() -> Finding:
-    usable = len(os.sched_getaffinity(0))
-    quota = cpu_quota(_CGROUP / "cpu.max")
-    seen = f"{usable} usable of {os.cpu_count()}"
-    if quota is None:
-        return ok("cores", seen)
-    seen = f"{seen}, cgroup quota {quota:.2f}"
-    if quota < usable:
-        threads = max(int(quota), 1)
-        return warning(
-            "cores",
-            f"{seen}: more threads than the quota stall each other",
-            fix=f"Set HOMEPORT_MODELS_THREADS={threads}",
-        )
-    return ok("cores", seen)
-
-
-def cpu_quota(file: Path) -> float | None:
-    """Read a cgroup's ``cpu.max`` as a number of cores; None where there is no limit."""
-    words = _words(file)
-    if len(words) != 2 or not words[0].isdigit() or not words[1].isdigit():  # noqa: PLR2004 - quota and period
-        return None
-    return int(words[0]) / int(words[1])
+    return ok("cores", f"{usable_cores()} usable of {os.cpu_count()}, by affinity and cgroup quota")
 
 
 def memory_limit(file: Path) -> int | None:
