@@ -51,7 +51,10 @@ class Bounds:
 
         Raises:
             ContextOverflowError: They are more.
+            GenerationError: They are less than none.
         """
+        if length < 0:
+            raise GenerationError(f"a slot cannot hold {length} tokens, expected 0 or more")
         if length > self.context_length:
             raise ContextOverflowError(
                 f"a sequence of {length} tokens exceeds the window of {self.context_length}"
@@ -62,6 +65,10 @@ class Bounds:
             raise GenerationError(
                 f"slot {row.slot} gets {len(row.tokens)} tokens at position {row.start}, "
                 "expected at least 1 at 0 or later"
+            )
+        if not 0 <= row.logits <= len(row.tokens):
+            raise GenerationError(
+                f"slot {row.slot} wants logits of {row.logits} tokens, expected 0 to {len(row.tokens)}"
             )
         self.check_length(row.start + len(row.tokens))
         check_ids(row.tokens, self.vocabulary_size)

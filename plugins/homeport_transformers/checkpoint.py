@@ -1,22 +1,21 @@
 """The files of one model on disk: config.json and its safetensors.
 
 Format: https://github.com/huggingface/safetensors#format, and Hugging Face's index of shards,
-``model.safetensors.index.json``.
+``model.safetensors.index.json``. Weights that homeport packed are seen under their own names and shapes.
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import NoReturn, Self
 
 import attrs
-import torch
 from safetensors import SafetensorError, safe_open
 
 from homeport import LoadError
+from homeport.weights import PackedTensor, StoredShape, WeightKind, find_packed
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -37,7 +36,7 @@ def read_json(path: Path) -> dict[str, object]:
         value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_number)
     except OSError as error:
         raise LoadError(f"cannot read {path.name!r} in {path.parent}: {error}", hint=REPAIR_HINT) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LoadError(
             f"{path.name!r} in {path.parent} is no valid JSON: {error}", hint=REPAIR_HINT
         ) from error
@@ -57,11 +56,19 @@ def _number(name: str) -> float:
 
 @attrs.frozen(kw_only=True)
 class StoredTensor:
-    """One tensor as its file's header describes it; ``dtype`` is spelt as there: ``F32``, ``BF16``."""
+    """One tensor as its file's header describes it.
+
+    Attributes:
+        file: Where it is.
+        dtype: Spelt as there, ``F32``, ``BF16``; ``Q4`` or ``Q8`` for a packed weight.
+        shape: Of the weight, packed or not.
+        packed: The tensors it is made of; None where it is one.
+    """
 
     file: Path
     dtype: str
     shape: tuple[int, ...]
+    packed: PackedTensor | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -102,7 +109,7 @@ class Checkpoint:
         """The type that most of the weights are stored in."""
         sizes: Counter[str] = Counter()
         for tensor in self.tensors.values():
-            sizes[tensor.dtype] += torch.Size(tensor.shape).numel()
+            sizes[tensor.dtype] += math.prod(tensor.shape)
         return sizes.most_common(1)[0][0] if sizes else "F32"
 
     def require(self, name: str, shape: Sequence[int]) -> None:
@@ -121,47 +128,13 @@ class Checkpoint:
             )
 
 
-class TensorReader:
-    """Maps tensors of a checkpoint, without copying, and casts those stored in another type.
-
-    A context manager: mapped tensors outlive it, and their pages leave memory with the last of them.
-
-    Args:
-        checkpoint: Where they are.
-        dtype: The type they are wanted in.
-    """
-
-    def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype) -> None:
-        self._checkpoint = checkpoint
-        self._dtype = dtype
-        self._files: dict[Path, safe_open] = {}
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._files.clear()
-        self._stack.close()
-
-    def read(self, name: str) -> torch.Tensor:
-        """Map one tensor, which the checkpoint must hold."""
-        file = self._checkpoint.tensors[name].file
-        if file not in self._files:
-            self._files[file] = self._stack.enter_context(safe_open(file, framework="pt"))
-        tensor: torch.Tensor = self._files[file].get_tensor(name)  # type: ignore[no-untyped-call]
-        return tensor.to(self._dtype)
-
-
 def _weight_files(path: Path) -> Sequence[Path]:
     if (path / INDEX_FILE).is_file():
         weight_map = read_json(path / INDEX_FILE).get("weight_map")
         if not isinstance(weight_map, dict) or not weight_map:
             raise LoadError(f"{INDEX_FILE!r} in {path} has no weight_map", hint=REPAIR_HINT)
         # The name alone: an index must not point outside its folder.
-        return [path / Path(str(name)).name for name in sorted(set(weight_map.values()))]
+        return [path / Path(name).name for name in sorted({str(file) for file in weight_map.values()})]
     if (path / WEIGHTS_FILE).is_file():
         return [path / WEIGHTS_FILE]
     return _refuse(path)
@@ -180,17 +153,39 @@ def _refuse(path: Path) -> NoReturn:
 
 def _header(file: Path) -> dict[str, StoredTensor]:
     try:
-        with safe_open(file, framework="pt") as handle:
+        with safe_open(file, framework="numpy") as handle:
             slices = {name: handle.get_slice(name) for name in handle.keys()}  # noqa: SIM118 - no mapping
-            return {
-                name: StoredTensor(file=file, dtype=part.get_dtype(), shape=tuple(part.get_shape()))
-                for name, part in slices.items()
+            stored = {
+                name: StoredShape(part.get_dtype(), tuple(part.get_shape())) for name, part in slices.items()
             }
+            return _logical(file, stored, find_packed(stored, handle.metadata()))
     except OSError as error:
         raise LoadError(
             f"cannot read weights {file.name!r} in {file.parent}: {error}", hint=REPAIR_HINT
         ) from error
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, RecursionError) as error:
         raise LoadError(
             f"weights {file.name!r} in {file.parent} are damaged or cut off: {error}", hint=REPAIR_HINT
         ) from error
+
+
+def _logical(
+    file: Path, stored: Mapping[str, StoredShape], packed: Mapping[str, PackedTensor]
+) -> dict[str, StoredTensor]:
+    """Put each packed weight in the place of the tensors that it is made of."""
+    parts = {part for tensor in packed.values() for part in tensor.parts}
+    plain = {
+        name: StoredTensor(file=file, dtype=tensor.dtype, shape=tensor.shape)
+        for name, tensor in stored.items()
+        if name not in parts
+    }
+    unpacked = {
+        name: StoredTensor(
+            file=file,
+            dtype="Q8" if tensor.kind is WeightKind.Q8 else "Q4",
+            shape=(tensor.rows, tensor.cols),
+            packed=tensor,
+        )
+        for name, tensor in packed.items()
+    }
+    return plain | unpacked

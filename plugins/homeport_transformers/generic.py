@@ -67,7 +67,7 @@ class GenericDecoder:
         config = model.config.get_text_config(decoder=True)
         self._attends_only = set(getattr(config, "layer_types", None) or ()) <= _ATTENTION_KINDS
         parameters = inspect.signature(model.forward).parameters
-        self._options = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
+        self._keeps_logits = "logits_to_keep" in parameters
         self._slots = [self._empty() for _ in range(plan.slots)]
         self.facts = self._probe(getattr(config, "max_position_embeddings", None) or plan.context_length)
 
@@ -82,14 +82,13 @@ class GenericDecoder:
 
     def forward(self, batch: TokenBatch) -> NDArray[np.float32]:
         """Compute all rows; see ``TokenModel.forward``."""
-        logits = np.empty(
-            (sum(row.wants_logits for row in batch.rows), self.facts.vocabulary_size), np.float32
-        )
-        wanted = iter(logits)
+        logits = np.empty((sum(row.logits for row in batch.rows), self.facts.vocabulary_size), np.float32)
+        done = 0
         for row in batch.rows:
             last = self._row(row)
-            if row.wants_logits:
-                next(wanted)[:] = last
+            if row.logits:
+                logits[done : done + row.logits] = last
+            done += row.logits
         return logits
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
@@ -110,6 +109,14 @@ class GenericDecoder:
         elif length:
             self._advance(heir, donor.tokens[:length])
 
+    def release(self, slot: int, length: int) -> None:
+        """Forget what a slot holds behind its first tokens, where that does not cost computing them again."""
+        held = self._slots[slot]
+        if not length:
+            self._slots[slot] = self._empty()
+        elif length < len(held.tokens) and held.cuttable:
+            held.cut(length)
+
     def _row(self, row: TokenRow) -> NDArray[np.float32]:
         slot = self._slots[row.slot]
         if row.start > len(slot.tokens):
@@ -118,7 +125,7 @@ class GenericDecoder:
             )
         if row.start < len(slot.tokens):
             slot = self._take_back(row.slot, row.start)
-        return self._advance(slot, row.tokens)
+        return self._advance(slot, row.tokens, row.logits)
 
     def _take_back(self, index: int, length: int) -> _Slot:
         slot = self._slots[index]
@@ -131,18 +138,20 @@ class GenericDecoder:
         return fresh
 
     @torch.inference_mode()
-    def _advance(self, slot: _Slot, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """Append tokens to a slot; logits of the last one: float32 [vocabulary_size]."""
+    def _advance(self, slot: _Slot, tokens: Sequence[int], last: int = 1) -> NDArray[np.float32]:
+        """Append tokens to a slot; logits of the last so many, at least one: float32 [last, vocabulary]."""
         ids = torch.tensor([list(tokens)])
+        last = max(last, 1)
+        options = {"logits_to_keep": last} if self._keeps_logits else {}
         try:
-            outputs = self._model(input_ids=ids, past_key_values=slot.cache, use_cache=True, **self._options)
+            outputs = self._model(input_ids=ids, past_key_values=slot.cache, use_cache=True, **options)
         except BaseException:
             # Some layers hold the new tokens by now and others do not.
             slot.cache = self._cache()
             slot.tokens.clear()
             raise
         slot.tokens.extend(tokens)
-        logits: NDArray[np.float32] = outputs.logits[0, -1].float().numpy()
+        logits: NDArray[np.float32] = outputs.logits[0, -last:].float().numpy()
         return logits
 
     def _empty(self) -> _Slot:
@@ -156,7 +165,7 @@ class GenericDecoder:
         slot = self._empty()
         family = self._model.config.model_type
         try:
-            vocabulary_size = self._advance(slot, [0]).size
+            vocabulary_size = self._advance(slot, [0]).shape[1]
             first_bytes = slot.size_bytes
             self._advance(slot, [0])
             held = slot.cache.get_seq_length()
@@ -170,4 +179,5 @@ class GenericDecoder:
             vocabulary_size=vocabulary_size,
             context_length=context_length,
             kv_bytes_per_token=slot.size_bytes - first_bytes,
+            rewinds=slot.cuttable,
         )

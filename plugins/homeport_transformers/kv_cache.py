@@ -7,6 +7,9 @@ import torch
 
 from homeport import LoadError
 
+_MAP_NORESERVE = 0x4000
+"""Of Linux' mman.h on x86 and Arm; the module has no name for it before Python 3.14."""
+
 
 @attrs.frozen(kw_only=True)
 class KvShape:
@@ -34,7 +37,8 @@ class KvCache:
     """One block of memory: [layer, slot, keys then values of each head, position, component].
 
     The block is mapped anonymously, so pages nobody wrote read as zero and cost nothing: ``torch.zeros``
-    would touch all of it, ``torch.empty`` could hold NaN, which a masked softmax passes on. Huge pages are
+    would touch all of it, ``torch.empty`` could hold NaN, which a masked softmax passes on. Nor does the
+    system set memory aside for them, so slots may add up to more than the machine has. Huge pages are
     declined, because the first token of a slot would make 2 MiB of each head real.
 
     Args:
@@ -48,7 +52,7 @@ class KvCache:
         self.shape = shape
         size = shape.bytes_per_token * shape.slots * shape.context_length
         try:
-            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
         except (OSError, OverflowError) as error:
             raise LoadError(
                 f"no memory for a key-value cache of {size} bytes "
@@ -57,6 +61,7 @@ class KvCache:
             ) from error
         memory.madvise(mmap.MADV_NOHUGEPAGE)
         heads = 2 * shape.kv_heads
+        self._memory = memory
         self._states = torch.frombuffer(memory, dtype=shape.dtype).view(
             shape.layers, shape.slots, heads, shape.context_length, shape.head_dim
         )
@@ -88,3 +93,17 @@ class KvCache:
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         """Copy the first tokens of one slot to another, in all layers."""
         self._states[:, target, :, :length] = self._states[:, source, :, :length]
+
+    def release(self, slot: int, length: int) -> None:
+        """Give the pages behind the first tokens of a slot back to the system; they read as zero again."""
+        token_bytes = self.shape.head_dim * self.shape.dtype.itemsize
+        head_bytes = self.shape.context_length * token_bytes
+        slot_bytes = 2 * self.shape.kv_heads * head_bytes
+        span_bytes = head_bytes if length else slot_bytes
+        for layer in range(self.shape.layers):
+            begin = (layer * self.shape.slots + slot) * slot_bytes
+            for head in range(begin, begin + slot_bytes, span_bytes):
+                first = -(-(head + length * token_bytes) // mmap.PAGESIZE) * mmap.PAGESIZE
+                end = (head + span_bytes) // mmap.PAGESIZE * mmap.PAGESIZE
+                if first < end:
+                    self._memory.madvise(mmap.MADV_DONTNEED, first, end - first)

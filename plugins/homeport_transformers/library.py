@@ -10,6 +10,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from homeport import LoadError
 from homeport_transformers.checkpoint import REPAIR_HINT, Checkpoint
+from homeport_transformers.tensor_reader import TensorReader
 
 _DECODER_SUFFIXES = ("ForCausalLM", "LMHeadModel")
 _UNUSED_PREFIX = "pooler."
@@ -21,6 +22,10 @@ class AutoClass(Protocol):
 
     def from_pretrained(self, path: str, **options: object) -> Any:  # noqa: ANN401 - transformers is untyped
         """Build the model that config.json names."""
+        ...
+
+    def from_config(self, config: Any) -> Any:  # noqa: ANN401 - transformers is untyped
+        """Build a model of a configuration, with random weights."""
         ...
 
 
@@ -56,21 +61,44 @@ def build(auto: AutoClass, checkpoint: Checkpoint, dtype: torch.dtype) -> Any:  
         )
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
+    load = _load_packed if any(tensor.packed for tensor in checkpoint.tensors.values()) else _load
     try:
-        model, report = auto.from_pretrained(
-            str(checkpoint.path),
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype=dtype,
-            output_loading_info=True,
-        )
+        model, report = load(auto, checkpoint, dtype)
     except Exception as error:  # modelling code raises anything when a config does not fit
         raise LoadError(
             f"transformers cannot build {family!r} from {checkpoint.path}: {error!s:.500}", hint=REPAIR_HINT
         ) from error
     _refuse_gaps(report, checkpoint)
     return model.eval()
+
+
+def _load(auto: AutoClass, checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[Any, Mapping[str, Any]]:
+    model, report = auto.from_pretrained(
+        str(checkpoint.path),
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        dtype=dtype,
+        output_loading_info=True,
+    )
+    return model, report
+
+
+def _load_packed(
+    auto: AutoClass, checkpoint: Checkpoint, dtype: torch.dtype
+) -> tuple[Any, Mapping[str, Any]]:
+    """Unpack all weights first: transformers reads files only by its own formats."""
+    config = transformers.AutoConfig.from_pretrained(
+        str(checkpoint.path), local_files_only=True, trust_remote_code=False
+    )
+    with torch.device("meta"):
+        kind = type(auto.from_config(config))
+    with TensorReader(checkpoint, dtype) as reader:
+        weights = {name: reader.read(name) for name in checkpoint.tensors}
+    model, report = kind.from_pretrained(
+        None, config=config, state_dict=weights, dtype=dtype, output_loading_info=True
+    )
+    return model, report
 
 
 def _refuse_gaps(report: Mapping[str, Any], checkpoint: Checkpoint) -> None:

@@ -1,136 +1,136 @@
-"""Rotary position embedding (Su et al. 2021, arXiv:2104.09864) and its scalings in Llama-shaped models."""
+"""Rotary position embedding (Su et al. 2021, arXiv:2104.09864): settings of config.json, and tables."""
 
-import math
 from collections.abc import Mapping
 from typing import Self
 
 import attrs
-import torch
+import numpy as np
+from numpy.typing import NDArray
 
-from homeport import LoadError
-from homeport_transformers.checkpoint import REPAIR_HINT
+from homeport_transformers.config_fields import above_one, impossible, positive
+from homeport_transformers.families import Family
+from homeport_transformers.rotary_scaling import ROPE_TYPES, LongRope, Scaling, Series, Unscaled, read_scaling
 
 _DEFAULT_THETA = 10_000.0
-ROPE_TYPES = ("default", "linear", "llama3")
-"""Scalings that do not change with the length of the sequence, as transformers names them."""
+_GLOBAL, _LOCAL = "full_attention", "sliding_attention"
+ORIGINAL_LENGTH = "original_max_position_embeddings"
+
+Settings = dict[str, object]
 
 
-def rope_settings(config: Mapping[str, object]) -> dict[str, object]:
-    """Gather the rotary settings of a config.json in the order of precedence that transformers applies.
+def rotary_settings(config: Mapping[str, object], family: Family) -> tuple[Settings, ...]:
+    """Gather the settings of each rotary table, in the order of precedence that transformers applies.
 
     Older files spell them ``rope_scaling`` (with ``type``) and ``rope_theta``, newer ``rope_parameters``.
+
+    Args:
+        config: config.json over the defaults of its family.
+        family: Its family; one with local rotary has two tables, that of the layers without a window first.
     """
-    stored = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if family.has_local_rotary:
+        return _two(config)
+    stored = config.get("rope_scaling") or config.get("rope_parameters")
     settings = dict(stored) if isinstance(stored, dict) else {}
+    _complete(settings, config, config.get("rope_theta", _DEFAULT_THETA))
+    settings["rope_type"] = family.rope_aliases.get(str(settings["rope_type"]), settings["rope_type"])
+    if config.get(ORIGINAL_LENGTH) is not None:
+        settings[ORIGINAL_LENGTH] = config[ORIGINAL_LENGTH]
+    return (settings,)
+
+
+def _two(config: Mapping[str, object]) -> tuple[Settings, ...]:
+    stored = config.get("rope_parameters")
+    nested = stored if isinstance(stored, dict) else {}
+    everywhere, nearby = _part(nested.get(_GLOBAL)), _part(nested.get(_LOCAL))
+    scaling = config.get("rope_scaling")
+    if isinstance(scaling, dict):
+        everywhere |= scaling
+    _complete(everywhere, config, config["rope_theta"])
+    _complete(nearby, config, config["rope_local_base_freq"])
+    return everywhere, nearby
+
+
+def _part(stored: object) -> Settings:
+    return dict(stored) if isinstance(stored, dict) else {"rope_type": "default"}
+
+
+def _complete(settings: Settings, config: Mapping[str, object], theta: object) -> None:
     settings.setdefault("rope_type", settings.get("type", "default"))
-    settings.setdefault("rope_theta", config.get("rope_theta", _DEFAULT_THETA))
+    settings.setdefault("rope_theta", theta)
     settings.setdefault("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))
-    original = config.get("original_max_position_embeddings")
-    if original is not None:
-        settings["original_max_position_embeddings"] = original
-    settings.setdefault("original_max_position_embeddings", config.get("max_position_embeddings"))
-    return settings
+    settings.setdefault(ORIGINAL_LENGTH, config.get("max_position_embeddings"))
+    settings["max_position_embeddings"] = config.get("max_position_embeddings")
+
+
+def odd_rotary(config: Mapping[str, object], family: Family) -> str | None:
+    """Say what in the rotary settings of a config.json is not computed; None when all of it is."""
+    stored = config.get("rope_parameters")
+    is_nested = isinstance(stored, dict) and bool({_GLOBAL, _LOCAL} & stored.keys())
+    if isinstance(stored, dict) and stored and is_nested != family.has_local_rotary:
+        return "rope_parameters are not written as its family writes them"
+    for settings in rotary_settings(config, family):
+        if settings["rope_type"] not in ROPE_TYPES:
+            return f"rope type {settings['rope_type']!r} is none of {', '.join(ROPE_TYPES)}"
+        if not family.turns_partly and settings["partial_rotary_factor"] not in (None, 1.0):
+            return f"rope turns only {settings['partial_rotary_factor']!r} of each head"
+    return None
 
 
 @attrs.frozen(kw_only=True)
-class Rope:
-    """Frequencies of a rotary embedding.
+class Rotary:
+    """One rotary table.
 
     Attributes:
         theta: Base of the geometric series of wavelengths.
-        factor: How many times further positions reach than in training; 1 is unscaled.
-        low_wavelength: Llama 3 only: longer waves, in tokens, are stretched by ``factor``.
-        high_wavelength: Llama 3 only: shorter waves, in tokens, stay as they are.
-        original_length: Llama 3 only: context of the first training, in tokens; 0 stretches all waves alike.
+        components: How many of each head turn; an odd number turns one more.
+        scaling: How waves are stretched.
     """
 
     theta: float
-    factor: float = 1.0
-    low_wavelength: float = 0.0
-    high_wavelength: float = 0.0
-    original_length: float = 0.0
+    components: int
+    scaling: Scaling = Unscaled()
 
     @classmethod
-    def read(cls, config: Mapping[str, object]) -> Self:
-        """Read the settings of a config.json whose type is one of ``ROPE_TYPES``.
+    def read(cls, settings: Mapping[str, object], head_dim: int) -> Self:
+        """Read settings that ``odd_rotary`` has nothing against.
 
         Raises:
             LoadError: A number is missing or impossible.
         """
-        settings = rope_settings(config)
-        theta = _positive(settings, "rope_theta")
-        if settings["rope_type"] == "default":
-            return cls(theta=theta)
-        factor = _positive(settings, "factor")
-        if settings["rope_type"] == "linear":
-            return cls(theta=theta, factor=factor)
-        original = _positive(settings, "original_max_position_embeddings")
-        low = original / _positive(settings, "low_freq_factor")
-        high = original / _positive(settings, "high_freq_factor")
-        if low <= high:
-            raise LoadError(
-                f"rope low_freq_factor is {settings['low_freq_factor']!r}, expected less than "
-                f"high_freq_factor, which is {settings['high_freq_factor']!r}",
-                hint=REPAIR_HINT,
-            )
+        share = settings["partial_rotary_factor"]
+        share = 1.0 if share is None else positive(settings, "partial_rotary_factor")
+        components = int(head_dim * share)
+        if not 0 < components <= head_dim:
+            raise impossible("partial_rotary_factor", share, f"a share of head_dim, which is {head_dim}")
         return cls(
-            theta=theta, factor=factor, low_wavelength=low, high_wavelength=high, original_length=original
+            theta=above_one(settings, "rope_theta"),
+            components=components,
+            scaling=read_scaling(settings, components),
         )
 
-    def frequencies(self, head_dim: int) -> torch.Tensor:
-        """Radians per token of each pair of components: float32 [head_dim / 2].
+    @property
+    def dim(self) -> int:
+        """Components of a head that turn, an even number."""
+        return self.components + self.components % 2
 
-        Llama 3's blend is that of ``llama3`` in transformers' modeling_rope_utils: waves between the two
-        wavelengths go over from stretched to unchanged in proportion to their frequency.
+    def frequencies(self, length: int) -> NDArray[np.float32]:
+        """Radians per token of each pair, in a cache of so many tokens per sequence: float32 [dim / 2]."""
+        return self.scaling.frequencies(Series(theta=self.theta, components=self.components), length)
+
+    def table(self, length: int) -> NDArray[np.float32]:
+        """Cosine and sine of each pair at each position: float32 [length, dim / 2, 2].
+
+        Component i turns with component i + dim / 2. The magnitude of the scaling is in the table.
         """
-        exponents = torch.arange(0, head_dim, 2, dtype=torch.int64).float() / head_dim
-        plain = 1.0 / (self.theta**exponents)
-        if not self.original_length:
-            return plain / self.factor
-        lowest, highest = (
-            self.original_length / self.low_wavelength,
-            self.original_length / self.high_wavelength,
-        )
-        waves_in_context = self.original_length * plain / (2 * math.pi)
-        unchanged = ((waves_in_context - lowest) / (highest - lowest)).clamp(0.0, 1.0)
-        return plain * (unchanged + (1.0 - unchanged) / self.factor)
+        angles = np.outer(np.arange(length, dtype=np.float32), self.frequencies(length))
+        table = np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+        return table if self.scaling.magnitude == 1 else table * np.float32(self.scaling.magnitude)
 
-    def rotations(self, head_dim: int, length: int) -> torch.Tensor:
-        """The rotation of each pair at each position: complex64 [length, head_dim / 2]."""
-        angles = torch.outer(torch.arange(length, dtype=torch.float32), self.frequencies(head_dim))
-        return torch.polar(torch.ones_like(angles), angles)
-
-
-def interleave_halves(weight: torch.Tensor, head_dim: int) -> torch.Tensor:
-    """Reorder the rows of each head from halves (0 1 2 3 ...) to pairs (0, d/2, 1, d/2 + 1, ...).
-
-    Published weights rotate component i with component i + d/2. Side by side, the two are one complex
-    number, and a rotation is one multiplication; queries and keys reordered alike have the same products.
-
-    Args:
-        weight: [heads * head_dim, ...].
-        head_dim: Components of a head.
-    """
-    halves = weight.view(-1, 2, head_dim // 2, *weight.shape[1:])
-    return halves.transpose(1, 2).flatten(0, 2)
-
-
-def rotate(states: torch.Tensor, rotations: torch.Tensor) -> None:
-    """Rotate in place.
-
-    Args:
-        states: [tokens, heads, head_dim] with paired components.
-        rotations: complex64 [tokens, 1, head_dim / 2].
-    """
-    pairs = states.view(*states.shape[:-1], -1, 2)
-    if states.dtype == torch.float32:
-        torch.view_as_complex(pairs).mul_(rotations)
-    else:
-        pairs.copy_(torch.view_as_real(torch.view_as_complex(pairs.float()) * rotations))
-
-
-def _positive(settings: Mapping[str, object], key: str) -> float:
-    value = settings.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise LoadError(f"rope {key} is {value!r}, expected a number above 0", hint=REPAIR_HINT)
-    return float(value)
+    def remark(self, length: int) -> str | None:
+        """Say where a cache of so many tokens per sequence makes texts turn otherwise than transformers."""
+        if isinstance(self.scaling, LongRope) and self.scaling.is_long(length):
+            return (
+                f"rotary frequencies are those for long texts, because a sequence may hold {length} tokens; "
+                f"a context_length of at most {self.scaling.original_length:.0f} takes those for short ones"
+            )
+        return None

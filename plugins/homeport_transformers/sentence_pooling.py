@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from homeport import LoadError
 from homeport_transformers.checkpoint import REPAIR_HINT, read_json
+from homeport_transformers.decoders import MODULES_FILE
 
-MODULES_FILE = "modules.json"
 LIMITS_FILE = "sentence_bert_config.json"
 _POOLING_FILE = "config.json"
 _MODE_PREFIX = "pooling_mode_"

@@ -1,6 +1,6 @@
 """A batch laid out for one forward pass: all tokens in one line, rows of one token side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Self
 
 import attrs
@@ -20,13 +20,13 @@ class DecodeRun:
         tokens: Where they stand in the line of tokens.
         slots: Their slots.
         length: Tokens that the longest holds, the new one included.
-        mask: Additive, [rows, 1, 1, length]; None where all are equally long.
+        masks: By window: additive, [rows, 1, 1, length]; None where each sees all of the view.
     """
 
     tokens: slice
     slots: slice
     length: int
-    mask: torch.Tensor | None
+    masks: Mapping[int, torch.Tensor | None]
 
 
 @attrs.frozen(eq=False)
@@ -37,13 +37,13 @@ class Prompt:
         tokens: Where they stand in the line of tokens.
         slots: Its slot.
         length: Tokens that the slot holds, the new ones included.
-        mask: Additive, [new tokens, length]; None at the start of a slot, where it is a plain triangle.
+        masks: By window: additive, [new tokens, length]; None where it is a plain triangle.
     """
 
     tokens: slice
     slots: slice
     length: int
-    mask: torch.Tensor | None
+    masks: Mapping[int, torch.Tensor | None]
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -67,8 +67,14 @@ class Step:
     wanted: torch.Tensor
 
     @classmethod
-    def plan(cls, batch: TokenBatch, dtype: torch.dtype) -> Self:
-        """Lay out a batch; ``dtype`` is that of the masks."""
+    def plan(cls, batch: TokenBatch, dtype: torch.dtype, windows: Collection[int] = (0,)) -> Self:
+        """Lay out a batch.
+
+        Args:
+            batch: The rows.
+            dtype: Type of the masks.
+            windows: Those that layers have: a token sees the last so many, itself included; 0 is all.
+        """
         single = sorted((row for row in batch.rows if len(row.tokens) == 1), key=_slot)
         several = [row for row in batch.rows if len(row.tokens) > 1]
         tokens: list[int] = []
@@ -84,10 +90,10 @@ class Step:
             tokens=torch.tensor(tokens),
             slots=torch.tensor(slots),
             positions=torch.tensor(positions),
-            runs=tuple(_runs(single, dtype)),
-            prompts=tuple(_prompt(row, ends[row.slot], dtype) for row in several),
+            runs=tuple(_run(rows, begin, dtype, windows) for begin, rows in _runs(single)),
+            prompts=tuple(_prompt(row, ends[row.slot], dtype, windows) for row in several),
             wanted=torch.tensor(
-                [ends[row.slot] for row in batch.rows if row.wants_logits], dtype=torch.int64
+                [place for row in batch.rows for place in _wanted(row, ends[row.slot])], dtype=torch.int64
             ),
         )
 
@@ -96,18 +102,27 @@ def _slot(row: TokenRow) -> int:
     return row.slot
 
 
-def _prompt(row: TokenRow, end: int, dtype: torch.dtype) -> Prompt:
+def _wanted(row: TokenRow, end: int) -> range:
+    return range(end + 1 - row.logits, end + 1)
+
+
+def _prompt(row: TokenRow, end: int, dtype: torch.dtype, windows: Collection[int]) -> Prompt:
     new, length = len(row.tokens), row.start + len(row.tokens)
-    mask = torch.full((new, length), -torch.inf, dtype=dtype).triu_(row.start + 1) if row.start else None
-    return Prompt(slice(end + 1 - new, end + 1), slice(row.slot, row.slot + 1), length, mask)
+    positions = torch.arange(row.start, length)
+    masks: dict[int, torch.Tensor | None] = {}
+    for window in windows:
+        is_triangle = not row.start and not 0 < window < length
+        masks[window] = None if is_triangle else _additive(_unseen(positions, length, window), dtype)
+    return Prompt(slice(end + 1 - new, end + 1), slice(row.slot, row.slot + 1), length, masks)
 
 
-def _runs(rows: Sequence[TokenRow], dtype: torch.dtype) -> list[DecodeRun]:
-    runs: list[DecodeRun] = []
+def _runs(rows: Sequence[TokenRow]) -> list[tuple[int, Sequence[TokenRow]]]:
+    """Split rows into runs, each with the place of its first."""
+    runs: list[tuple[int, Sequence[TokenRow]]] = []
     begin = 0
     for end in range(1, len(rows) + 1):
         if end == len(rows) or not _joins(rows[begin:end], rows[end]):
-            runs.append(_run(rows[begin:end], begin, dtype))
+            runs.append((begin, rows[begin:end]))
             begin = end
     return runs
 
@@ -120,13 +135,23 @@ def _joins(run: Sequence[TokenRow], row: TokenRow) -> bool:
     return padding <= sum(lengths) + _PADDING_ALLOWANCE_TOKENS
 
 
-def _run(rows: Sequence[TokenRow], begin: int, dtype: torch.dtype) -> DecodeRun:
-    starts = torch.tensor([row.start for row in rows])
-    length = int(starts.max()) + 1
-    mask = None
-    if int(starts.min()) + 1 < length:
-        hidden = torch.arange(length) > starts.unsqueeze(1)
-        mask = torch.zeros(len(rows), 1, 1, length, dtype=dtype).masked_fill_(
-            hidden[:, None, None], -torch.inf
-        )
-    return DecodeRun(slice(begin, begin + len(rows)), slice(rows[0].slot, rows[-1].slot + 1), length, mask)
+def _run(rows: Sequence[TokenRow], begin: int, dtype: torch.dtype, windows: Collection[int]) -> DecodeRun:
+    positions = torch.tensor([row.start for row in rows])
+    length = int(positions.max()) + 1
+    is_ragged = int(positions.min()) + 1 < length
+    masks: dict[int, torch.Tensor | None] = {}
+    for window in windows:
+        sees_all = not is_ragged and not 0 < window < length
+        mask = None if sees_all else _additive(_unseen(positions, length, window), dtype)
+        masks[window] = None if mask is None else mask[:, None, None]
+    return DecodeRun(slice(begin, begin + len(rows)), slice(rows[0].slot, rows[-1].slot + 1), length, masks)
+
+
+def _unseen(positions: torch.Tensor, length: int, window: int) -> torch.Tensor:
+    """What tokens at some positions do not see: bool [positions, length]."""
+    keys, own = torch.arange(length), positions.unsqueeze(1)
+    return (keys > own) | (keys <= own - window) if window else keys > own
+
+
+def _additive(unseen: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return torch.zeros(unseen.shape, dtype=dtype).masked_fill_(unseen, -torch.inf)

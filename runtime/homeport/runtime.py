@@ -13,6 +13,7 @@ from homeport.config.settings import Settings
 from homeport.config.structuring import unstructure
 from homeport.domain.errors import ConfigError, LoadError, ModelNotFoundError, StoreError
 from homeport.domain.models import ResidentModel
+from homeport.domain.quantisation import Quantisation
 from homeport.gateway.admission import Admission
 from homeport.gateway.events import EventBus
 from homeport.gateway.pipeline import Gateway
@@ -102,17 +103,20 @@ class Runtime:
         """List the models in memory."""
         return tuple(resident for backend in self._local.values() for resident in backend.residents())
 
-    def pull(self, name: str, *, force: bool = False) -> AsyncGenerator[PullProgress, None]:
+    def pull(
+        self, name: str, *, force: bool = False, quantisation: Quantisation | None = None
+    ) -> AsyncGenerator[PullProgress, None]:
         """Install a model.
 
         Args:
             name: As users type it.
             force: Fetch it again although it is there.
+            quantisation: What to make of its weights; None is what the settings say.
 
         Raises:
             PullError: It could not be found, fetched or converted.
         """
-        return self._puller.pull(name, force=force)
+        return self._puller.pull(name, force=force, quantisation=quantisation)
 
     async def remove(self, name: str) -> None:
         """Unload and uninstall a model.
@@ -246,4 +250,5 @@ class _Builder:
             sources[name] = PullSource(
                 source=source, factory=record.factory, config=config[0] if config else None
             )
-        return Puller(self._store, self._aliases, sources)
+        quantisation = Quantisation(self._settings.models.quant)
+        return Puller(self._store, self._aliases, sources, quantisation)

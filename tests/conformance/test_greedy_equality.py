@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +9,7 @@ from homeport import Finished, GenerationRequest, LoadPlan, Message, Role, Sampl
 from homeport.domain.generation import ChatPrompt
 from homeport.engine.engine import Engine
 from homeport.engine.tokenizer import TextTokenizer
+from homeport.models.conversion.folder_weights import folder_weights
 from homeport.plugin.imports import import_object
 
 pytestmark = [pytest.mark.model, pytest.mark.slow]
@@ -19,16 +21,24 @@ PLAN = LoadPlan(context_length=1024, slots=8, threads=2)
 
 @pytest.fixture(scope="module")
 def reference(starter_folder):
-    """transformers' own model and tokenizer for the converted starter model."""
+    """transformers' own model, filled with what the packed weights stand for, and its tokenizer."""
     transformers = pytest.importorskip("transformers")
-    model = transformers.AutoModelForCausalLM.from_pretrained(starter_folder, dtype="float32")
+    config = transformers.AutoConfig.from_pretrained(starter_folder)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    weights = {
+        weight.name: torch.from_numpy(np.array(weight.values()))
+        for weight in folder_weights(starter_folder, ["model.safetensors"])
+    }
+    gaps = model.load_state_dict(weights, strict=False)
+    assert gaps.missing_keys == ["lm_head.weight"]  # it is tied
+    assert not gaps.unexpected_keys
     return model, transformers.AutoTokenizer.from_pretrained(starter_folder)
 
 
 @pytest.fixture(scope="module")
 def engine(starter_folder):
-    """homeport's engine around the lean forward pass, in float32."""
-    config = import_object("homeport_transformers.config:TransformersConfig")(dtype="fp32")
+    """homeport's engine around the lean forward pass on torch, in float32."""
+    config = import_object("homeport_transformers.config:TransformersConfig")(dtype="fp32", isa="torch")
     model = import_object("homeport_transformers.model:TransformersModel")(config)
     facts = model.load(starter_folder, PLAN)
     return Engine(model, facts, TextTokenizer(starter_folder), PLAN)

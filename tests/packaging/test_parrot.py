@@ -4,8 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sysconfig
-import venv
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,18 +17,9 @@ QUESTION = [{"role": "user", "content": "Pieces of eight!"}]
 
 
 @pytest.fixture(scope="session")
-def parrot_python(build_wheel, python, tmp_path_factory):
-    """The interpreter of a fresh environment with the parrot, which sees the packages of this one."""
-    folder = tmp_path_factory.mktemp("parrot-environment")
-    venv.create(folder, symlinks=True)
-    interpreter = folder / "bin" / "python"
-    here = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
-    (packages,) = folder.glob("lib/python*/site-packages")
-    lines = [f"import site; site.addsitedir({path!r})\n" for path in sorted(here)]
-    (packages / "packages-of-the-parent.pth").write_text("".join(lines))
-    options = ("--quiet", "--no-deps", "--no-index")
-    python("-m", "pip", "--python", interpreter, "install", *options, build_wheel(PARROT))
-    return interpreter
+def parrot_python(build_wheel, install):
+    """The interpreter of a fresh environment with the parrot."""
+    return install(build_wheel(PARROT))
 
 
 @pytest.fixture

@@ -12,20 +12,24 @@ _UNKNOWN_TEXT = "file does not exist"
 _NAMES_HINT = "Names are those of Ollama's library, as smollm2:135m, and OWNER/NAME of the Hugging Face hub"
 
 
-def pull_steps(client: Client, model: str, *, force: bool = False) -> Generator[JsonObject, None, None]:
+def pull_steps(
+    client: Client, model: str, *, force: bool = False, quant: str | None = None
+) -> Generator[JsonObject, None, None]:
     """Pull a model and yield each step as the server tells it; close it to cancel the pull.
 
     Args:
         client: Its server does the work.
         model: Name, as typed.
         force: Fetch it even if it is installed.
+        quant: What to make of its weights; None leaves it to the server.
 
     Raises:
         AnswerError: It cannot be found, fetched or converted.
     """
     last = ""
+    wish = {} if quant is None else {"quant": quant}
     try:
-        with client.stream("/api/pull", {"model": model, "force": force}) as steps:
+        with client.stream("/api/pull", {"model": model, "force": force, **wish}) as steps:
             for step in steps:
                 yield step
                 last = PullProgress.from_wire(step).status
@@ -40,13 +44,13 @@ def pull_steps(client: Client, model: str, *, force: bool = False) -> Generator[
         )
 
 
-def pull_model(client: Client, model: str, *, force: bool = False) -> None:
+def pull_model(client: Client, model: str, *, force: bool = False, quant: str | None = None) -> None:
     """Pull a model and show the progress on standard error.
 
     Raises:
         AnswerError: It cannot be found, fetched or converted.
     """
-    with progress_display() as display, closing(pull_steps(client, model, force=force)) as steps:
+    with progress_display() as display, closing(pull_steps(client, model, force=force, quant=quant)) as steps:
         for step in steps:
             display(PullProgress.from_wire(step))
 

@@ -89,6 +89,8 @@ def _model_facts(description: ModelDescription) -> dict[str, str]:
         "context length": info.get(f"{architecture}.context_length"),
         "embedding length": info.get(f"{architecture}.embedding_length"),
         "quantization": details.get("quantization_level"),
+        "weights": info.get("homeport.weights"),
+        "bits per weight": info.get("homeport.bits_per_weight"),
     }
     return {label: str(value) for label, value in facts.items() if value}
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 from homeport.domain.durations import keep_alive_seconds
 from homeport.domain.errors import InvalidRequestError
+from homeport.domain.memory_amount import MemoryAmount
+from homeport.domain.quantisation import Quantisation
 
 Check = Callable[..., None]
 """Called with a value; raises ``ValueError`` with what it must be and what it is."""
@@ -29,6 +31,17 @@ def at_least(least: int, *, or_zero: bool = False) -> Check:
             raise ValueError(f"must be {allowed}, got {value!r}")
 
     return check
+
+
+def memory_amount(value: str | int) -> None:
+    """Allow bytes and shares."""
+    MemoryAmount.parse(value)
+
+
+def quantisation(value: str) -> None:
+    """Allow what a pull can make of weights."""
+    if value not in set(Quantisation):
+        raise ValueError(f"must be one of {', '.join(Quantisation)}, got {value!r}")
 
 
 def positive_seconds(value: float) -> None:

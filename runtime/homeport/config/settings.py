@@ -7,7 +7,15 @@ from typing import Any
 import attrs
 import platformdirs
 
-from homeport.config.limits import Check, at_least, between, keep_alive, positive_seconds
+from homeport.config.limits import (
+    Check,
+    at_least,
+    between,
+    keep_alive,
+    memory_amount,
+    positive_seconds,
+    quantisation,
+)
 from homeport.domain.errors import ConfigError
 
 DEFAULT_PORT = 11434
@@ -92,13 +100,28 @@ class ModelSettings:
         zero_is_default=True,
     )
     slots: int = setting(
-        8,
+        32,
         "sequences of one model that run at once; 0 is the default",
         env=("OLLAMA_NUM_PARALLEL",),
         check=at_least(0),
         zero_is_default=True,
     )
     threads: int = setting(0, "compute threads of a worker; 0 takes the usable cores", check=at_least(0))
+    cache_memory: str | int = setting(
+        "25%",
+        'memory for the keys and values of one model: a share of what is free when it is loaded, or "2GiB"',
+        check=memory_amount,
+    )
+    prefix_cache: bool = setting(True, "remember what was computed for prompts that begin alike")
+    speculation: bool = setting(True, "guess tokens from the text so far where that is faster")
+    max_stall_ms: int = setting(
+        250, "milliseconds that running streams wait for a part of a prompt", check=at_least(1)
+    )
+    quant: str = setting(
+        "auto",
+        "what a pull makes of the weights of a decoder: auto, int4, int8, bf16 or fp32",
+        check=quantisation,
+    )
     backend: str | None = setting(None, "local backend for installed models; unset takes the first available")
     load_timeout_seconds: float = setting(
         300.0, "how long a worker may take to get ready", check=positive_seconds

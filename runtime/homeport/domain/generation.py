@@ -1,6 +1,6 @@
 """A request for text and the events that answer it."""
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 import attrs
 
@@ -71,6 +71,16 @@ class TokenPrompt:
 Prompt = ChatPrompt | TextPrompt | TokenPrompt
 
 
+class Priority(IntEnum):
+    """How urgent a request is; one that waits becomes more urgent with time."""
+
+    CRITICAL = 0
+    HIGH = 1
+    NORMAL = 2
+    LOW = 3
+    BACKGROUND = 4
+
+
 @attrs.frozen(kw_only=True)
 class GenerationRequest:
     """One sequence to generate.
@@ -84,6 +94,9 @@ class GenerationRequest:
         truncate: Cut a prompt that exceeds the window (True) or refuse it (False).
         keep_alive_seconds: How long the model stays after its last request; None takes the configured
             time, infinity is for ever.
+        priority: How urgent it is.
+        owner: Who asks: owners share a model fairly, and one never sees from the time an answer takes what
+            another asked. Empty where clients are not told apart.
     """
 
     id: str
@@ -93,6 +106,8 @@ class GenerationRequest:
     context_length: int | None = None
     truncate: bool = True
     keep_alive_seconds: float | None = None
+    priority: Priority = Priority.NORMAL
+    owner: str = ""
 
 
 class FinishReason(StrEnum):
@@ -127,6 +142,8 @@ class Usage:
         prompt_seconds: Time spent on the uncached ones.
         completion_tokens: Tokens generated.
         completion_seconds: From the first generated token to the last.
+        drafted_tokens: Guessed ahead and checked.
+        accepted_tokens: Those of them that were right.
     """
 
     prompt_tokens: int = 0
@@ -134,6 +151,8 @@ class Usage:
     prompt_seconds: float = 0.0
     completion_tokens: int = 0
     completion_seconds: float = 0.0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 @attrs.frozen

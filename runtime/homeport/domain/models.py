@@ -28,6 +28,9 @@ class ModelInfo:
         family: Architecture, such as ``llama``.
         parameter_count: Number of weights, 0 where unknown.
         quantization: Precision of the source: ``Q4_1``, ``BF16``; empty where unknown.
+        weights: Type that most weights are stored in here: ``int4``, ``bf16``; empty where unknown.
+        weights_note: Why it is that one.
+        bits_per_weight: Of all stored weights, their scales among them; 0 where unknown.
         context_length: Longest sequence the model was made for, in tokens; 0 where unknown.
         embedding_length: Width of its hidden states; 0 where unknown.
         license: Name or text; empty where unknown.
@@ -46,6 +49,9 @@ class ModelInfo:
     family: str = ""
     parameter_count: int = 0
     quantization: str = ""
+    weights: str = ""
+    weights_note: str = ""
+    bits_per_weight: float = 0.0
     context_length: int = 0
     embedding_length: int = 0
     license: str = ""

@@ -2,21 +2,28 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import attrs
 from loguru import logger
 
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
-from homeport.domain.errors import GenerationError, HomeportError, UnsupportedError
+from homeport.domain.errors import ContextOverflowError, GenerationError, HomeportError, UnsupportedError
 from homeport.domain.generation import FinishReason, GenerationEvent, GenerationRequest, PromptAccepted
+from homeport.engine.block_trie import BLOCK_TOKENS
 from homeport.engine.embeddings import EmbeddingJob
+from homeport.engine.options import EngineOptions
+from homeport.engine.prefix_cache import PrefixCache, whole_blocks
 from homeport.engine.prompts import PromptEncoder
 from homeport.engine.sampler import Logits
 from homeport.engine.scheduler import Scheduler, Step
 from homeport.engine.sequence import Sequence
 from homeport.engine.tokenizer import TextTokenizer
 from homeport.plugin.protocols import LoadPlan, TokenBatch, TokenModel, TokenModelFacts
+
+LEAST_FREE_BYTES = 256 * 1024**2
+"""When the machine has less left, remembered sequences make room."""
+_DEFAULTS = EngineOptions()
 
 
 @attrs.frozen
@@ -38,23 +45,51 @@ class Engine:
         facts: As its ``load`` told.
         tokenizer: Of the model.
         plan: What the model was loaded with.
+        options: How it works.
+        clock: Monotonic seconds.
     """
 
     def __init__(
-        self, model: TokenModel, facts: TokenModelFacts, tokenizer: TextTokenizer, plan: LoadPlan
+        self,
+        model: TokenModel,
+        facts: TokenModelFacts,
+        tokenizer: TextTokenizer,
+        plan: LoadPlan,
+        *,
+        options: EngineOptions = _DEFAULTS,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._facts = facts
         self._tokenizer = tokenizer
         self._prompts = PromptEncoder(tokenizer, facts.vocabulary_size)
-        self._scheduler = Scheduler(plan.slots)
         self._embeddings: deque[EmbeddingJob] = deque()
         self._window = min(plan.context_length, facts.context_length)
+        self._clock = clock
+        self._capacity = _capacity(plan, facts, options, self._window)
+        self._cache = PrefixCache(
+            model,
+            slots=plan.slots,
+            capacity=self._capacity,
+            remembers=options.remembers and facts.rewinds,
+        )
+        self._scheduler = Scheduler(
+            self._cache,
+            most_running=min(options.most_running or plan.slots, plan.slots),
+            most_stall_seconds=options.most_stall_seconds,
+            speculates=options.speculates and facts.rewinds,
+            clock=clock,
+        )
 
     @property
     def facts(self) -> TokenModelFacts:
         """What the engine knows of its model."""
         return self._facts
+
+    @property
+    def cached_tokens(self) -> int:
+        """How many tokens running and remembered sequences hold."""
+        return self._cache.used
 
     @property
     def busy(self) -> bool:
@@ -77,12 +112,13 @@ class Engine:
         return []
 
     def cancel(self, request_id: str) -> None:
-        """Forget a request and free its slot; unknown ones are ignored, they may just have ended."""
-        self._scheduler.remove(self._scheduler.find(request_id))
+        """Forget a request and take back its slot; unknown ones are ignored, they may just have ended."""
+        for sequence in self._scheduler.find(request_id):
+            self._scheduler.remove(sequence)
         self._embeddings = deque(job for job in self._embeddings if job.request_id != request_id)
 
     def step(self) -> list[EngineEvent]:
-        """Compute one token of all running sequences and a slice of one embedding; tell what came of it."""
+        """Compute the next tokens of running sequences and a slice of one embedding; tell what came of it."""
         events: list[EngineEvent] = []
         if self._scheduler:
             events += self._compute(self._scheduler.schedule())
@@ -90,18 +126,31 @@ class Engine:
             events += self._embed(self._embeddings.popleft())
         return events
 
+    def fit_memory(self, available_bytes: int) -> None:
+        """Let the cache shrink while the machine runs out of memory, and grow again later.
+
+        Args:
+            available_bytes: What the machine has left.
+        """
+        price = self._facts.kv_bytes_per_token
+        if not price:
+            return
+        spare = (available_bytes - LEAST_FREE_BYTES) // price
+        self._cache.limit(min(self._cache.used + spare, self._capacity))
+
     def _accept(self, request: GenerationRequest) -> list[EngineEvent]:
         if not self._facts.generates:
             message = "this model computes embeddings and generates no text"
             raise UnsupportedError(message, field="model")
         window = min(request.context_length or self._window, self._window)
         prompt = self._prompts.encode(request.prompt, window=window, truncate=request.truncate)
+        self._check_memory(len(prompt.tokens))
         sequence = Sequence(
-            request_id=request.id,
+            request=request,
             prompt=prompt.tokens,
-            sampling=request.sampling,
-            window=window,
+            window=min(window, self._capacity),
             tokenizer=self._tokenizer,
+            arrived_at=self._clock(),
         )
         accepted = EngineEvent(request.id, PromptAccepted(len(prompt.tokens), prompt.truncated))
         if sequence.generates_nothing:
@@ -109,43 +158,73 @@ class Engine:
         self._scheduler.add(sequence)
         return [accepted]
 
+    def _check_memory(self, tokens: int) -> None:
+        if tokens < self._capacity:
+            return
+        price = self._facts.kv_bytes_per_token
+        raise ContextOverflowError(
+            f"the prompt has {tokens} tokens and at least one must fit behind it, but the memory for keys "
+            f"and values holds {self._capacity} tokens of {price} bytes",
+            field="prompt",
+            hint="Shorten the prompt, or raise [models] cache_memory",
+        )
+
     def _compute(self, step: Step) -> Iterable[EngineEvent]:
-        started = time.perf_counter()
+        started = self._clock()
         try:
-            logits = self._model.forward(step.batch)
+            logits = self._forward(step.batch)
         except Exception as error:  # noqa: BLE001 - a backend may raise anything; the worker goes on
             return self._blame(step, error)
-        return self._settle(step, logits, time.perf_counter() - started)
+        seconds = self._clock() - started
+        self._scheduler.settle(step, seconds)
+        return self._settle(step, logits, seconds)
+
+    def _forward(self, batch: TokenBatch) -> Logits:
+        """Compute a batch; a sequence without its logits would wait for ever."""
+        logits = self._model.forward(batch)
+        wanted = sum(row.logits for row in batch.rows)
+        if len(logits) != wanted:
+            raise GenerationError(f"the backend gave {len(logits)} rows of logits, and {wanted} were wanted")
+        return logits
 
     def _blame(self, step: Step, error: Exception) -> Iterator[EngineEvent]:
         """Find whose row fails a step: compute each alone, and end only those that fail again."""
         if len(step.sequences) == 1:
             (sequence,) = step.sequences
-            self._scheduler.remove([sequence])
+            self._scheduler.remove(sequence, broken=True)
             yield _failed(sequence.request_id, error, "the forward pass failed")
             return
         for sequence, row in zip(step.sequences, step.batch.rows, strict=True):
-            yield from self._compute(Step((sequence,), TokenBatch((row,))))
+            yield from self._compute(Step(sequences=(sequence,), batch=TokenBatch((row,))))
 
-    def _settle(self, step: Step, logits: Iterable[Logits], seconds: float) -> Iterator[EngineEvent]:
-        rows = iter(logits)
+    def _settle(self, step: Step, logits: Logits, seconds: float) -> Iterator[EngineEvent]:
+        done = 0
         for sequence, row in zip(step.sequences, step.batch.rows, strict=True):
-            sequence.advance(len(row.tokens), seconds)
-            if row.wants_logits:
-                yield from self._continue(sequence, next(rows))
+            count = len(row.tokens) - max(row.logits - 1, 0)
+            sequence.advance(count, seconds)
+            if count > 1:
+                self._cache.note(row.slot, sequence.computed)
+            if row.logits:
+                yield from self._continue(sequence, logits[done : done + row.logits])
+            done += row.logits
 
-    def _continue(self, sequence: Sequence, logits: Logits) -> Iterator[EngineEvent]:
-        try:
-            delta, finished = sequence.take(logits)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this sequence's own
-            self._scheduler.remove([sequence])
-            yield _failed(sequence.request_id, error, "choosing a token failed")
-            return
-        if delta is not None:
-            yield EngineEvent(sequence.request_id, delta)
-        if finished is not None:
-            self._scheduler.remove([sequence])
-            yield EngineEvent(sequence.request_id, finished)
+    def _continue(self, sequence: Sequence, rows: Logits) -> Iterator[EngineEvent]:
+        """Choose a token behind the last, and further ones for as long as they were guessed."""
+        for logits in rows:
+            try:
+                delta, finished = sequence.take(logits)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this sequence's own
+                self._scheduler.remove(sequence, broken=True)
+                yield _failed(sequence.request_id, error, "choosing a token failed")
+                return
+            if delta is not None:
+                yield EngineEvent(sequence.request_id, delta)
+            if finished is not None:
+                self._scheduler.remove(sequence)
+                yield EngineEvent(sequence.request_id, finished)
+                return
+            if not sequence.goes_on():
+                return
 
     def _embed(self, job: EmbeddingJob) -> Iterator[EngineEvent]:
         """Embed a slice of a job; unfinished, it waits behind the others."""
@@ -158,6 +237,16 @@ class Engine:
             self._embeddings.append(job)
         else:
             yield EngineEvent(job.request_id, result)
+
+
+def _capacity(plan: LoadPlan, facts: TokenModelFacts, options: EngineOptions, window: int) -> int:
+    """Count the tokens that the cache may hold."""
+    whole = plan.slots * whole_blocks(window)
+    if not plan.cache_bytes or not facts.kv_bytes_per_token:
+        return whole
+    least = whole_blocks(window) if options.fits_one_window else 0
+    bounded = max(plan.cache_bytes // facts.kv_bytes_per_token, least)
+    return min(bounded // BLOCK_TOKENS * BLOCK_TOKENS, whole)
 
 
 def _failed(request_id: str, error: Exception, what: str) -> EngineEvent:

@@ -3,6 +3,7 @@
 Order, as in Ollama's own sampler: penalties, top-k, temperature, softmax, top-p, min-p, draw.
 """
 
+import math
 import secrets
 from collections.abc import Sequence
 
@@ -12,12 +13,18 @@ from numpy.typing import NDArray
 
 from homeport.domain.errors import GenerationError
 from homeport.domain.generation import Sampling
+from homeport.engine.logits import Ids, Logits, exponential_sum, likeliest, log_sum_exp
+from homeport.engine.penalties import Penalties
+
+__all__ = ["Choice", "Logits", "Sampler"]
 
 _GREEDY_BELOW = 1e-5
 """Temperatures below are greedy: dividing by them overflows before it changes the choice."""
+_HEADS = (1024, 16_384)
+"""Likeliest ids that are ranked where top-k is off: a draw rarely falls outside, and then all are."""
 
-Logits = NDArray[np.float32]
-Probabilities = NDArray[np.float64]
+Weights = NDArray[np.float64]
+"""Probabilities times their sum: exp((logit - highest) / temperature)."""
 
 
 @attrs.frozen
@@ -40,6 +47,9 @@ class Sampler:
 
     def __init__(self, sampling: Sampling) -> None:
         self._sampling = sampling
+        self._greedy = sampling.temperature < _GREEDY_BELOW
+        self._filtered = sampling.top_p < 1 or sampling.min_p > 0
+        self._penalties = Penalties(sampling)
         seed = secrets.randbits(64) if sampling.seed is None else sampling.seed
         self._random = np.random.default_rng(seed % 2**64)
 
@@ -48,75 +58,80 @@ class Sampler:
 
         Args:
             logits: One per id, float32 [vocabulary]; not changed.
-            history: The sequence so far, for the penalties.
+            history: The sequence so far, for the penalties: that of the call before, continued or cut.
 
         Raises:
             GenerationError: The model gave NaN or nothing but minus infinity.
         """
-        if np.isnan(logits).any() or not np.isfinite(logits.max()):
+        best = int(logits.argmax())
+        top = float(logits[best])
+        if not math.isfinite(top):  # argmax finds a NaN before any number
             message = "the model computed logits that are not numbers"
             raise GenerationError(
                 message, hint="Pull it again with --force, or choose a wider type for its weights"
             )
-        penalised = self._penalised(logits, history)
-        token = (
-            int(penalised.argmax()) if self._sampling.temperature < _GREEDY_BELOW else self._draw(penalised)
-        )
-        return self._report(token, logits)
+        scores = logits
+        if self._penalties.active:
+            scores = self._penalties.apply(logits, history)
+            best = int(scores.argmax())
+        token = best if self._greedy else self._draw(scores, float(scores[best]))
+        return Choice(token) if self._sampling.top_logprobs is None else self._report(token, logits, top)
 
-    def _penalised(self, logits: Logits, history: Sequence[int]) -> Logits:
-        sampling = self._sampling
-        if sampling.repeat_penalty == 1 and not sampling.presence_penalty and not sampling.frequency_penalty:
-            return logits
-        last = sampling.repeat_last_n
-        window = history if last < 0 else history[max(len(history) - last, 0) :]
-        seen, counts = np.unique(np.asarray(window, dtype=np.int64), return_counts=True)
-        scores = logits.copy()
-        values = scores[seen]
-        values = np.where(values > 0, values / sampling.repeat_penalty, values * sampling.repeat_penalty)
-        scores[seen] = values - sampling.presence_penalty - sampling.frequency_penalty * counts
+    def _draw(self, logits: Logits, top: float) -> int:
+        """Draw by inversion over ranked ids, of which a head mostly decides."""
+        ticket = float(self._random.random())
+        top_k = self._sampling.top_k
+        if not 0 < top_k < len(logits):
+            token = self._draw_from_heads(logits, top, ticket)
+            if token is not None:
+                return token
+        ids = likeliest(logits, top_k)
+        weights = self._weights(logits, ids)
+        reached = weights.cumsum()
+        keep = min(self._kept(weights, reached, float(reached[-1])), len(ids))
+        return int(ids[_place(reached, ticket * float(reached[keep - 1]), keep)])
+
+    def _draw_from_heads(self, logits: Logits, top: float, ticket: float) -> int | None:
+        """Give the id that a ticket in [0, 1) falls on; None when that takes a ranking of all."""
+        heads = [count for count in _HEADS if count < len(logits)]
+        total = exponential_sum(logits, top, self._sampling.temperature) if heads else 0.0
+        for count in heads:
+            ids = likeliest(logits, count)
+            weights = self._weights(logits, ids)
+            reached = weights.cumsum()
+            keep = self._kept(weights, reached, total)
+            if keep > count and self._filtered:
+                continue
+            target = ticket * (total if keep > count else float(reached[keep - 1]))
+            if target < reached[-1]:
+                return int(ids[_place(reached, target, min(keep, count))])
+        return None
+
+    def _kept(self, weights: Weights, reached: Weights, total: float) -> int:
+        """Count what top-p and min-p keep; more than there are weights when none of them ends here."""
+        keep = len(weights) + 1
+        if self._sampling.top_p < 1:
+            keep = int(reached.searchsorted(self._sampling.top_p * total)) + 1
+        if self._sampling.min_p > 0:
+            likely = int(np.count_nonzero(weights >= self._sampling.min_p * weights[0]))
+            keep = min(keep, likely) if likely < len(weights) else keep
+        return keep
+
+    def _weights(self, logits: Logits, ids: Ids) -> Weights:
+        scores = logits[ids].astype(np.float64)
+        scores -= scores[0]
+        scores /= self._sampling.temperature
+        np.exp(scores, out=scores)
         return scores
 
-    def _draw(self, logits: Logits) -> int:
-        ids, scores = _likeliest(logits, self._sampling.top_k)
-        probabilities = _softmax(scores / self._sampling.temperature)
-        keep = len(probabilities)
-        if self._sampling.top_p < 1:
-            reached = np.cumsum(probabilities)
-            keep = int(np.searchsorted(reached, self._sampling.top_p)) + 1
-        if self._sampling.min_p > 0:
-            likely = int((probabilities >= self._sampling.min_p * probabilities[0]).sum())
-            keep = min(keep, likely)
-        kept = np.cumsum(probabilities[: max(keep, 1)])
-        place = np.searchsorted(kept, self._random.random() * kept[-1], side="right")
-        return int(ids[min(int(place), len(kept) - 1)])
-
-    def _report(self, token: int, logits: Logits) -> Choice:
+    def _report(self, token: int, logits: Logits, top: float) -> Choice:
+        normaliser = log_sum_exp(logits, top)
         wanted = self._sampling.top_logprobs
-        if wanted is None:
-            return Choice(token)
-        scores = logits.astype(np.float64)
-        normaliser = float(np.logaddexp.reduce(scores))
-        ids, best = _likeliest(logits, wanted) if wanted else ((), ())
-        alternatives = tuple(
-            (int(other), float(score) - normaliser) for other, score in zip(ids, best, strict=True)
-        )
-        return Choice(token, float(scores[token]) - normaliser, alternatives)
+        ids = likeliest(logits, wanted) if wanted else ()
+        alternatives = tuple((int(other), float(logits[other]) - normaliser) for other in ids)
+        return Choice(token, float(logits[token]) - normaliser, alternatives)
 
 
-def _likeliest(logits: Logits, count: int) -> tuple[NDArray[np.int64], Probabilities]:
-    """Give ids and scores of the ``count`` highest logits (all for 0 or less), best first, ties by id."""
-    size = len(logits)
-    if 0 < count < size:
-        ids = np.sort(np.argpartition(logits, size - count)[size - count :])
-    else:
-        ids = np.arange(size)
-    order = np.argsort(-logits[ids], kind="stable")
-    ranked = ids[order]
-    return ranked, logits[ranked].astype(np.float64)
-
-
-def _softmax(scores: Probabilities) -> Probabilities:
-    shifted = np.exp(scores - scores[0])
-    result: Probabilities = shifted / shifted.sum()
-    return result
+def _place(reached: Weights, target: float, keep: int) -> int:
+    """Give the first of ``keep`` places whose cumulated weight exceeds the target."""
+    return min(int(reached.searchsorted(target, side="right")), keep - 1)

@@ -1,50 +1,106 @@
 """Which sequences compute what in the next step."""
 
-from collections import deque
-from collections.abc import Iterable
+import time
+from collections import Counter
+from collections.abc import Callable
+from collections.abc import Sequence as Listed
 
 import attrs
 
+from homeport.engine.draft_budget import DraftBudget
+from homeport.engine.prefix_cache import PrefixCache
+from homeport.engine.prompt_budget import PromptBudget
 from homeport.engine.sequence import Sequence
-from homeport.engine.slots import SlotPool
+from homeport.engine.waiting_list import WaitingList, standing, urgency
 from homeport.plugin.protocols import TokenBatch, TokenRow
 
-PROMPT_TOKENS_PER_STEP = 512
-"""Bound of the prompt tokens in one step, so that running streams never wait for a whole long prompt."""
+RESERVE_TOKENS = 128
+"""Room beyond its tokens that a sequence needs to be admitted, so that it is not swapped out at once."""
+WORTH_WAITING_TOKENS = 64
+"""Of several prompts that begin alike one goes ahead, where it saves the others so many tokens."""
+MOST_FOLLOWERS = 64
+"""So many that wait for a prefix are looked at in a step: comparing 4,000 tokens takes up to 0.1 ms."""
+_OLDEST_SHARE = 4
+"""One part in four of the prompt budget goes to the prompt that came first, however long it is."""
+_RETRY_SECONDS = 0.5
+"""When nothing changes, the head of the waiting list is looked at again so often, for it ages."""
 
 
-@attrs.frozen
+@attrs.frozen(kw_only=True)
 class Step:
-    """Work for one forward pass: the sequences, and a row for each."""
+    """Work for one forward pass: the sequences, and a row for each.
+
+    Attributes:
+        sequences: Ordered by slot.
+        batch: A row for each.
+        prompt_tokens: Tokens of prompts among them.
+        streams: Rows that are no prompts.
+        drafted: Guessed tokens behind those of the streams.
+    """
 
     sequences: tuple[Sequence, ...]
     batch: TokenBatch
+    prompt_tokens: int = 0
+    streams: int = 0
+    drafted: int = 0
 
 
 class Scheduler:
-    """First come, first served: waiting sequences take free slots, running ones share every step."""
+    """Admits waiting sequences to slots and memory; running ones share every step.
 
-    def __init__(self, slots: int) -> None:
-        self._slots = SlotPool(slots)
-        self._waiting: deque[Sequence] = deque()
+    A sequence that is more urgent than a running one takes its place, as does one whose owner has two fewer
+    running. What gives way is swapped out: its slot is parked and it waits again. So does the least urgent
+    when memory runs out.
+
+    Args:
+        cache: The slots.
+        most_running: Sequences that run at once.
+        most_stall_seconds: How long a step with running streams may take.
+        speculates: Whether streams guess tokens while few run.
+        clock: Monotonic seconds, that of the arrivals.
+    """
+
+    def __init__(
+        self,
+        cache: PrefixCache,
+        *,
+        most_running: int,
+        most_stall_seconds: float,
+        speculates: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cache = cache
+        self._most_running = most_running
+        self._budget = PromptBudget(most_stall_seconds)
+        self._drafts = DraftBudget() if speculates else None
+        self._clock = clock
+        self._waiting = WaitingList()
         self._running: list[Sequence] = []
+        self._running_of: Counter[str] = Counter()
+        self._retry_at = 0.0
 
     def __bool__(self) -> bool:
         return bool(self._waiting or self._running)
 
     def add(self, sequence: Sequence) -> None:
         """Queue a sequence."""
-        self._waiting.append(sequence)
+        self._waiting.add(sequence)
+        self._retry_at = 0.0
 
-    def remove(self, sequences: Iterable[Sequence]) -> None:
-        """Take sequences out, wherever they are, and free their slots."""
-        for sequence in sequences:
-            if sequence.slot is None:
-                self._waiting.remove(sequence)
-            else:
-                self._running.remove(sequence)
-                self._slots.give_back(sequence.slot)
-                sequence.slot = None
+    def remove(self, sequence: Sequence, *, broken: bool = False) -> None:
+        """Take a sequence out, wherever it is.
+
+        Args:
+            sequence: Waiting or running.
+            broken: Whether what its slot holds is doubtful; otherwise it is remembered.
+        """
+        self._retry_at = 0.0
+        if sequence.slot is None:
+            self._waiting.remove(sequence)
+        elif broken:
+            self._cache.drop(self._vacate(sequence))
+        else:
+            self._cache.park(self._vacate(sequence), sequence.computed)
 
     def find(self, request_id: str) -> list[Sequence]:
         """List the sequences of a request."""
@@ -53,20 +109,140 @@ class Scheduler:
         ]
 
     def schedule(self) -> Step:
-        """Plan the next step: one token per sequence past its prompt, the bound for the prompts."""
-        while self._waiting and self._slots:
-            sequence = self._waiting.popleft()
-            sequence.slot = self._slots.take()
-            self._running.append(sequence)
-        budget = PROMPT_TOKENS_PER_STEP
-        planned: list[tuple[Sequence, TokenRow]] = []
-        for sequence in self._running:
-            tokens = sequence.pending(budget if sequence.in_prompt else 1)
-            if not tokens or sequence.slot is None:
+        """Plan the next step: streams go on by a token each, and prompts share the time that is left."""
+        if self._waiting:
+            self._admit()
+        for sequence in tuple(self._running):
+            if sequence.remaining == 1 and sequence.slot is not None:
+                self._grow(sequence)
+        streams = [sequence for sequence in self._running if sequence.remaining == 1]
+        prompts = [sequence for sequence in self._running if sequence.remaining > 1]
+        if self._drafts is not None and not prompts:
+            self._draft(streams, self._drafts.tokens(len(streams)))
+        parts = dict.fromkeys(streams, 1)
+        if prompts:
+            parts.update(_shares(prompts, self._budget.tokens(len(streams))))
+        planned = sorted(((sequence.row(count), sequence) for sequence, count in parts.items()), key=_slot)
+        return Step(
+            sequences=tuple(sequence for _, sequence in planned),
+            batch=TokenBatch(tuple(row for row, _ in planned)),
+            streams=len(streams),
+            prompt_tokens=sum(parts.values()) - len(streams),
+            drafted=sum(len(sequence.guesses.pending) for sequence in streams),
+        )
+
+    def settle(self, step: Step, seconds: float) -> None:
+        """Take note that a step was computed, and how long it took."""
+        if self._drafts is not None and step.streams and not step.prompt_tokens:
+            self._drafts.observe(drafted=step.drafted, seconds=seconds)
+        if (step.streams or step.prompt_tokens) and not step.drafted:
+            self._budget.observe(streams=step.streams, prompt_tokens=step.prompt_tokens, seconds=seconds)
+
+    def _admit(self) -> None:
+        """Give places to those whose turn it is, until one must wait or many wait for a prefix."""
+        now = self._clock()
+        if now < self._retry_at:
+            return
+        followers = 0
+        for sequence in self._waiting.turns(self._running_of, now):
+            if followers == MOST_FOLLOWERS:
+                return
+            if self._follows(sequence):
+                followers += 1
                 continue
-            if sequence.in_prompt:
-                budget -= len(tokens)
-            is_last = sequence.computed + len(tokens) == len(sequence.tokens)
-            planned.append((sequence, TokenRow(sequence.slot, sequence.computed, tokens, is_last)))
-        planned.sort(key=lambda entry: entry[1].slot)
-        return Step(tuple(entry[0] for entry in planned), TokenBatch(tuple(entry[1] for entry in planned)))
+            while not self._enter(sequence, now):
+                rival = self._rival(sequence, now)
+                if rival is None:
+                    self._retry_at = now + _RETRY_SECONDS
+                    return
+                self._swap_out(rival)
+
+    def _follows(self, sequence: Sequence) -> bool:
+        """Say whether a running sequence is about to compute a prefix that this one waits to copy."""
+        return self._cache.remembers and any(
+            running.remaining > 1
+            and running.owner == sequence.owner
+            and running.priority <= sequence.priority
+            and _share_more(running, sequence)
+            for running in self._running
+        )
+
+    def _enter(self, sequence: Sequence, now: float) -> bool:
+        if len(self._running) >= self._most_running:
+            return False
+        place = self._cache.admit(sequence.owner, sequence.tokens, reserve=RESERVE_TOKENS)
+        if place is None:
+            return False
+        self._waiting.remove(sequence)
+        self._running.append(sequence)
+        self._running_of[sequence.owner] += 1
+        sequence.enter(place.slot, place.length, now)
+        return True
+
+    def _rival(self, first: Sequence, now: float) -> Sequence | None:
+        """Find who gives way to the first that waits: less urgent, or of an owner with two more running.
+
+        One that runs is as urgent as when it entered: who has had a place for long is not entitled to it.
+        """
+        fair_count = self._running_of[first.owner] + 2
+        rivals = [
+            running
+            for running in self._running
+            if (
+                running.priority > first.priority
+                and urgency(running, running.entered_at) > urgency(first, now)
+            )
+            or (running.priority >= first.priority and self._running_of[running.owner] >= fair_count)
+        ]
+        return max(rivals, key=lambda rival: standing(rival, now), default=None)
+
+    def _draft(self, streams: Listed[Sequence], most: int) -> None:
+        """Let streams guess, where their slots can hold the guesses without harm to others."""
+        for sequence in streams if most else ():
+            length = len(sequence.tokens) + sequence.guess(most)
+            if not self._cache.grow(sequence.running_slot, length):
+                sequence.guesses.drop()
+
+    def _grow(self, sequence: Sequence) -> None:
+        """Make room for the next token; the least urgent, youngest sequences give way to it."""
+        while sequence.slot is not None and not self._cache.grow(sequence.slot, len(sequence.tokens)):
+            now = self._clock()
+            self._swap_out(max(self._running, key=lambda running: standing(running, now)))
+
+    def _swap_out(self, sequence: Sequence) -> None:
+        self._cache.park(self._vacate(sequence), sequence.computed)
+        self._waiting.add(sequence)
+
+    def _vacate(self, sequence: Sequence) -> int:
+        self._running.remove(sequence)
+        self._running_of[sequence.owner] -= 1
+        if not self._running_of[sequence.owner]:
+            del self._running_of[sequence.owner]
+        return sequence.leave()
+
+
+def _share_more(running: Sequence, waiting: Sequence) -> bool:
+    """Say whether both begin alike for so much longer than one has computed that the other should wait."""
+    known, end = running.computed, running.computed + WORTH_WAITING_TOKENS
+    if end > min(len(running.tokens), len(waiting.tokens)):
+        return False
+    differ = running.tokens[known:end] != waiting.tokens[known:end]
+    return not differ and running.tokens[:known] == waiting.tokens[:known]
+
+
+def _shares(prompts: Listed[Sequence], budget: int) -> dict[Sequence, int]:
+    """Share prompt tokens: some for the prompt that came first, the rest by urgency, shortest first."""
+    oldest = min(prompts, key=lambda sequence: sequence.arrived_at)
+    shares = {oldest: min(oldest.remaining, max(budget // _OLDEST_SHARE, 1))}
+    left = budget - shares[oldest]
+    for sequence in sorted(prompts, key=lambda sequence: (sequence.priority, sequence.remaining)):
+        known = shares.get(sequence, 0)
+        more = min(left, sequence.remaining - known)
+        if more > 0:
+            shares[sequence] = known + more
+            left -= more
+    return shares
+
+
+def _slot(planned: tuple[TokenRow, Sequence]) -> int:
+    return planned[0].slot

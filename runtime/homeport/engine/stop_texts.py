@@ -16,23 +16,26 @@ class StopTexts:
 
     def add(self, piece: str) -> tuple[str, bool]:
         """Take the next piece; give what is safe to send, and whether a stop text was reached."""
+        if not self._texts:
+            return piece, False
         text = self._held + piece
-        found = [place for place in (text.find(stop) for stop in self._texts) if place >= 0]
+        found = [place for stop in self._texts if (place := text.find(stop)) >= 0]
         if found:
             self._held = ""
             return text[: min(found)], True
-        keep = self._held_length(text)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep], False
+        sure = min([_beginning(stop, text) for stop in self._texts])
+        self._held = text[sure:]
+        return text[:sure], False
 
     def flush(self) -> str:
         """Give what was held back when the generation ends for another reason."""
         held, self._held = self._held, ""
         return held
 
-    def _held_length(self, text: str) -> int:
-        longest = max((len(stop) for stop in self._texts), default=1) - 1
-        for length in range(min(longest, len(text)), 0, -1):
-            if any(stop.startswith(text[len(text) - length :]) for stop in self._texts):
-                return length
-        return 0
+
+def _beginning(stop: str, text: str) -> int:
+    """Find where a stop text may have begun at the end of a text; the text's length where it has not."""
+    place = text.find(stop[0], max(len(text) - len(stop) + 1, 0))
+    while place >= 0 and not stop.startswith(text[place:]):
+        place = text.find(stop[0], place + 1)
+    return place if place >= 0 else len(text)

@@ -43,6 +43,8 @@ class Transcript:
 
     def _delta(self, text: str) -> TextDelta | None:
         self._sent += len(text)
+        if not self._waiting:
+            return TextDelta(text) if text else None
         logprobs = []
         while self._waiting and self._waiting[0][0] <= self._sent:
             logprobs.append(self._waiting.popleft()[1])

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from homeport.domain.quantisation import WeightsWish
 from homeport.models.manifest import Manifest
 from homeport.plugin.protocols import Artifact
 
@@ -24,6 +25,7 @@ class FetchJob:
         config: Those settings as plain data.
         folder: An empty folder; the result is left in ``entry`` below it.
         license: Takes the place of the licence found in the files; empty keeps that one.
+        wish: What is wanted of the weights.
         room_bytes: What may be written in all.
     """
 
@@ -33,6 +35,7 @@ class FetchJob:
     config: Mapping[str, Any] = attrs.field(factory=dict)
     folder: str
     license: str = ""
+    wish: WeightsWish = attrs.field(factory=WeightsWish)
     room_bytes: int
 
 

@@ -101,6 +101,7 @@ def fetch(job: FetchJob, reporter: Reporter) -> Manifest:
         download,
         folder / ENTRY_FOLDER,
         artifact=job.artifact,
+        wish=job.wish,
         room_bytes=job.room_bytes,
         progress=reporter.converting,
     )

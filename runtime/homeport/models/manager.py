@@ -13,14 +13,21 @@ from homeport.config.settings import ModelSettings
 from homeport.domain.durations import keep_alive_seconds
 from homeport.domain.errors import HomeportError, LoadError
 from homeport.domain.events import Event, ModelLoaded, ModelUnloaded
+from homeport.domain.memory_amount import MemoryAmount
 from homeport.domain.models import ResidentModel
+from homeport.engine.options import EngineOptions
 from homeport.models.background import BackgroundTasks
 from homeport.models.residency import Residency
 from homeport.models.store import ModelStore, StoredModel
 from homeport.plugin.protocols import LoadPlan
 from homeport.worker.cores import usable_cores
+from homeport.worker.memory import available_bytes
 from homeport.worker.process import WorkerLaunch, WorkerProcess
 
+MILLISECONDS = 1000
+"""In a second."""
+REMEMBERED_SLOTS = 32
+"""Places for sequences that ended, beside those that run; they cost what is written in them."""
 _CLAIM_SECONDS = 1.0
 """How long a model just loaded waits for those who asked for it; they may all have left."""
 
@@ -183,6 +190,7 @@ class ModelManager:
         )
 
     def _launch(self, model: StoredModel, window: int) -> WorkerLaunch:
+        settings, cache = self._settings, MemoryAmount.parse(self._settings.cache_memory)
         return WorkerLaunch(
             model=model.name.display,
             factory=self._recipe.factory,
@@ -192,8 +200,16 @@ class ModelManager:
             log_level=self._recipe.log_level,
             plan=LoadPlan(
                 context_length=window,
-                slots=self._settings.slots,
-                threads=self._settings.threads or usable_cores(),
+                slots=settings.slots + (REMEMBERED_SLOTS if settings.prefix_cache else 0),
+                threads=settings.threads or usable_cores(),
+                cache_bytes=max(cache.of(available_bytes() - model.size), 1),  # 0 would set no bound
+            ),
+            options=EngineOptions(
+                most_running=settings.slots,
+                most_stall_seconds=settings.max_stall_ms / MILLISECONDS,
+                remembers=settings.prefix_cache,
+                speculates=settings.speculation,
+                fits_one_window=cache.share is not None,
             ),
         )
 

@@ -10,6 +10,7 @@ from typing import Self
 import attrs
 
 from homeport.domain.models import Capability
+from homeport.domain.quantisation import Quantisation
 from homeport.models.records import FORMAT_VERSION, Value, decode_record, encode_record
 
 MANIFEST_FILE = "manifest.json"
@@ -51,7 +52,11 @@ class Manifest:
         source: Name of the source it came from.
         locator: What that source was asked for.
         converted_from: Format of the weights as they came.
-        quantization: Their precision: ``Q4_1``, ``BF16``.
+        quantization: Their precision as they came: ``Q4_1``, ``BF16``.
+        quant: What was asked for when it was pulled; None where nobody could ask yet.
+        weights: The type that they are stored in: ``int4``, ``int8``, ``bf16``, ``fp16``, ``fp32``.
+        weights_note: Why it is that one.
+        bits_per_weight: Bits of all stored weights, scales among them, by the number of weights.
         license: Name or text; empty where unknown.
         template: Chat template; empty where it has none.
         parameters: Sampling defaults, in Ollama's option names.
@@ -69,6 +74,10 @@ class Manifest:
     locator: str
     converted_from: WeightsFormat
     quantization: str = ""
+    quant: Quantisation | None = None
+    weights: str = ""
+    weights_note: str = ""
+    bits_per_weight: float = 0.0
     license: str = ""
     template: str = ""
     parameters: Mapping[str, Value] = attrs.field(factory=dict)

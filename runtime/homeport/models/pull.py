@@ -14,6 +14,7 @@ from loguru import logger
 
 from homeport.config.structuring import unstructure
 from homeport.domain.errors import PullError, StoreError
+from homeport.domain.quantisation import Quantisation, WeightsWish
 from homeport.models.aliases import Alias, AliasTable
 from homeport.models.fetch_job import ENTRY_FOLDER, FetchJob, FetchReport, Stage
 from homeport.models.fetch_process import FetchProcess
@@ -28,7 +29,10 @@ _NOT_FOUND = "pull model manifest: file does not exist"
 _HUB_HINT = "models of the Hugging Face hub need: pip install 'homeport[transformers]'"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SHORT_DIGEST_DIGITS = 12
-_FLOAT32_BYTES = 4
+_WEIGHT_BYTES = {Quantisation.FP32: 4.0, Quantisation.BF16: 2.0}
+"""Bytes that a weight takes where it is kept as a number."""
+_PACKED_WEIGHT_BYTES = 34 / 32
+"""The most that a weight takes otherwise that has fewer bits in its source: 8, and a scale for 32."""
 _GIGABYTE = 1e9
 
 P = ParamSpec("P")
@@ -52,9 +56,10 @@ class PullSource:
 
 @attrs.frozen(kw_only=True)
 class _Plan:
-    """What to fetch from where, and the name to give it."""
+    """What to fetch from where, what to make of it, and the name to give it."""
 
     name: ModelName
+    wish: WeightsWish
     artifact: Artifact
     source: PullSource
     alias: Alias | None
@@ -67,34 +72,49 @@ class Puller:
         store: Where models go.
         aliases: What short names mean.
         sources: By name, in the order in which they are asked.
+        quantisation: What a pull that does not say makes of weights.
     """
 
-    def __init__(self, store: ModelStore, aliases: AliasTable, sources: Mapping[str, PullSource]) -> None:
+    def __init__(
+        self,
+        store: ModelStore,
+        aliases: AliasTable,
+        sources: Mapping[str, PullSource],
+        quantisation: Quantisation = Quantisation.AUTO,
+    ) -> None:
         self._store = store
+        self._quantisation = quantisation
         self._aliases = aliases
         self._sources = dict(sources)
-        self._flights: dict[ModelName, Flight] = {}
+        self._flights: dict[tuple[ModelName, WeightsWish], Flight] = {}
 
-    async def pull(self, name: str, *, force: bool = False) -> AsyncGenerator[PullProgress, None]:
+    async def pull(
+        self, name: str, *, force: bool = False, quantisation: Quantisation | None = None
+    ) -> AsyncGenerator[PullProgress, None]:
         """Fetch a model, or join the pull of it that runs already; the last progress is ``success``.
 
-        An installed model is verified, and fetched only when it is damaged. When the last of those who
-        iterate leaves (``aclose``), the pull is cancelled and nothing of it remains.
+        An installed model is verified, and fetched only when it is damaged or another quantisation of it is
+        asked for. When the last of those who iterate leaves (``aclose``), the pull is cancelled and nothing
+        of it remains.
 
         Args:
             name: As a user types it.
             force: Fetch it even if it is installed.
+            quantisation: What to make of its weights; None is what the settings say.
 
         Raises:
             InvalidRequestError: It is no model name.
-            PullError: No source has it, fetching failed, or the store cannot be written.
+            PullError: No source has it, fetching failed, the quantisation cannot be had, or the store cannot
+                be written.
         """
         wanted = ModelName.parse(name)
         yield PullProgress(status="pulling manifest")
-        plan = await asyncio.to_thread(self._plan, wanted)
-        flight = self._flights.get(plan.name)
+        wish = WeightsWish(quantisation or self._quantisation, is_demanded=quantisation is not None)
+        plan = await asyncio.to_thread(self._plan, wanted, wish)
+        key = (plan.name, wish)
+        flight = self._flights.get(key)
         if flight is None or flight.is_over:
-            flight = self._flights[plan.name] = Flight()
+            flight = self._flights[key] = Flight()
             flight.launch(self._run(plan, flight, force=force))
         following = flight.follow()
         try:
@@ -103,8 +123,8 @@ class Puller:
         finally:
             await following.aclose()
             if flight.is_abandoned:
-                if self._flights.get(plan.name) is flight:
-                    del self._flights[plan.name]
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
                 await flight.cancel()
 
     async def aclose(self) -> None:
@@ -113,7 +133,7 @@ class Puller:
         self._flights.clear()
         await asyncio.gather(*(flight.cancel() for flight in flights))
 
-    def _plan(self, wanted: ModelName) -> _Plan:
+    def _plan(self, wanted: ModelName, wish: WeightsWish) -> _Plan:
         """Ask the sources: for the very name first, then for what the alias table says, then as a hub id."""
         alias = self._aliases.find(wanted)
         canonical = self._aliases.canonical(wanted)
@@ -129,7 +149,7 @@ class Puller:
             for source in self._sources.values():
                 artifact = source.source.locate(locator)
                 if artifact is not None:
-                    return _Plan(name=name, artifact=artifact, source=source, alias=alias)
+                    return _Plan(name=name, wish=wish, artifact=artifact, source=source, alias=alias)
         raise self._not_found(wanted, alias)
 
     def _not_found(self, wanted: ModelName, alias: Alias | None) -> PullError:
@@ -141,7 +161,7 @@ class Puller:
         return PullError(_NOT_FOUND, hint=f"names spelt alike: {', '.join(alike)}" if alike else None)
 
     async def _run(self, plan: _Plan, flight: Flight, *, force: bool) -> None:
-        if force or not await self._is_sound(plan.name, flight):
+        if force or not await self._is_sound(plan, flight):
             try:
                 await self._fetch(plan, flight)
             except StoreError as error:
@@ -150,16 +170,16 @@ class Puller:
                 raise PullError("the model store cannot be written", hint=error.hint) from error
         flight.report(PullProgress(status="success"))
 
-    async def _is_sound(self, name: ModelName, flight: Flight) -> bool:
-        """Say whether a model is installed and undamaged."""
+    async def _is_sound(self, plan: _Plan, flight: Flight) -> bool:
+        """Say whether a model is installed as it is wanted, and undamaged."""
         try:
-            model = await asyncio.to_thread(self._store.find, name)
-            if model is None:
+            model = await asyncio.to_thread(self._store.find, plan.name)
+            if model is None or not _fulfils(model.manifest, plan.wish):
                 return False
             flight.report(PullProgress(status="verifying sha256 digest"))
             await asyncio.to_thread(self._store.verify, model)
         except StoreError as error:
-            logger.warning("fetching {} again: {}", name.display, error)
+            logger.warning("fetching {} again: {}", plan.name.display, error)
             return False
         return True
 
@@ -186,7 +206,8 @@ class Puller:
         """Bytes that may be written; refuses what cannot fit."""
         free = self._store.free_bytes()
         size = plan.artifact.size_bytes
-        converted = plan.alias.params * _FLOAT32_BYTES if plan.alias else size
+        weight_bytes = _WEIGHT_BYTES.get(plan.wish.quantisation, _PACKED_WEIGHT_BYTES)
+        converted = max(size, plan.alias.params * weight_bytes if plan.alias else 0)
         needed = 2 * size + converted
         if needed > free:
             raise PullError(
@@ -205,9 +226,15 @@ def _job(plan: _Plan, staging: Path, room: int) -> FetchJob:
         config_class=None if config is None else reference_to(type(config)),
         config={} if config is None else unstructure(config),
         folder=str(staging),
+        wish=plan.wish,
         license=(plan.alias.license if plan.alias else "") or plan.artifact.license,
         room_bytes=room,
     )
+
+
+def _fulfils(manifest: Manifest, wish: WeightsWish) -> bool:
+    """Say whether a model was made as somebody wants it; whoever does not say takes any."""
+    return not wish.is_demanded or wish.quantisation in {manifest.quant, manifest.weights}
 
 
 def _progress(report: FetchReport, artifact: Artifact) -> PullProgress:

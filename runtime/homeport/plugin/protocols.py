@@ -54,13 +54,16 @@ class LoadPlan:
 
     Attributes:
         context_length: Tokens that one slot must hold.
-        slots: How many sequences have a place in the key-value cache.
+        slots: How many sequences have a place in the key-value cache. A place should cost memory only where
+            tokens were written: there are more of them than sequences that run.
         threads: Compute threads.
+        cache_bytes: What the written places may hold together, which the engine sees to; 0 sets no bound.
     """
 
     context_length: int
     slots: int
     threads: int
+    cache_bytes: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -73,6 +76,8 @@ class TokenModelFacts:
         kv_bytes_per_token: Cache memory of one token of one sequence; 0 for encoders.
         embedding_length: Width of an embedding; 0 where ``embed`` is not offered.
         generates: Whether ``forward`` is offered.
+        rewinds: Whether a row that starts before the end of its slot, and ``copy_prefix``, cost less than
+            computing those tokens again. Where not, no prefix is shared and no token is guessed.
     """
 
     vocabulary_size: int
@@ -80,6 +85,7 @@ class TokenModelFacts:
     kv_bytes_per_token: int
     embedding_length: int = 0
     generates: bool = True
+    rewinds: bool = True
 
 
 @attrs.frozen
@@ -90,13 +96,14 @@ class TokenRow:
         slot: Its place in the key-value cache, 0 to slots - 1; a slot appears once in a batch.
         start: How many tokens of it the slot holds already; what lies behind them is to be overwritten.
         tokens: Ids to compute, at positions ``start``, ``start + 1``, ...; at least one.
-        wants_logits: False for a part of a prompt that is not its last.
+        logits: How many of its last tokens want logits: 0 for a part of a prompt that is not its last, 1 to
+            choose the next token, more to check tokens that were guessed.
     """
 
     slot: int
     start: int
     tokens: Sequence[int]
-    wants_logits: bool
+    logits: int
 
 
 @attrs.frozen
@@ -129,13 +136,20 @@ class TokenModel(Protocol):
         """Compute all rows.
 
         Returns:
-            Logits of the last token of each row that wants them, in order:
-            float32 [rows with wants_logits, vocabulary_size].
+            Logits behind the last ``row.logits`` tokens of each row, in order:
+            float32 [sum of the rows' logits, vocabulary_size].
         """
         ...
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         """Copy the first ``length`` cached tokens of one slot to another."""
+        ...
+
+    def release(self, slot: int, length: int) -> None:
+        """Forget what a slot holds behind its first ``length`` tokens; give that memory back where it can be.
+
+        The slot may be written again at any time. Doing nothing is correct, and keeps the memory.
+        """
         ...
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> "NDArray[np.float32]":

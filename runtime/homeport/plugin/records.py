@@ -1,8 +1,10 @@
-"""The frozen records that hooks return."""
+"""The frozen records that hooks return, and what their checks find."""
 
 from enum import StrEnum
 
 import attrs
+
+from homeport.domain.errors import PluginError
 
 _IMPORT_STRING = r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
 _RECORD_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
@@ -40,9 +42,39 @@ class BackendKind(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class BackendSpec(Record):
-    """A way to run models."""
+    """A way to run models.
+
+    Attributes:
+        kind: Where it computes.
+        check: Import string of a function that tells how well the backend can work on this machine, as a
+            sequence of ``Finding``. Called as the factory is, with the settings where there are some, by
+            ``homeport doctor`` only, in its process: so it takes no more than a moment, imports nothing
+            heavy, and loads no model.
+    """
 
     kind: BackendKind
+    check: str | None = attrs.field(
+        default=None, validator=attrs.validators.optional(attrs.validators.matches_re(_IMPORT_STRING))
+    )
+
+
+@attrs.frozen
+class Finding:
+    """What a backend's check saw.
+
+    Attributes:
+        ok: Whether nothing is to be mended; false is a warning, for it works less well than it could.
+        message: What was seen, on one line, with figures.
+        hint: How to mend it; needed where ``ok`` is false.
+    """
+
+    ok: bool
+    message: str
+    hint: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        if not self.ok and not self.hint:
+            raise PluginError(f"finding {self.message!r} is not ok and has no hint; say how to mend it")
 
 
 @attrs.frozen(kw_only=True)

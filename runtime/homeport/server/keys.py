@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from aiohttp import hdrs
 
 _BEARER = "bearer"
+_OWNER_CHARACTERS = 16
 
 
 class KeyRing:
@@ -24,15 +25,20 @@ class KeyRing:
         """Whether no key is configured."""
         return self._digest is None
 
-    def admits(self, headers: Mapping[str, str]) -> bool:
-        """Check ``Authorization: Bearer K`` and ``x-api-key: K`` in constant time."""
+    def owner(self, headers: Mapping[str, str]) -> str | None:
+        """Check ``Authorization: Bearer K`` and ``x-api-key: K`` in constant time.
+
+        Returns:
+            A digest that tells clients apart, empty where no key is configured; None for a client that has
+            no right to enter.
+        """
         if self._digest is None:
-            return True
+            return ""
         scheme, _, token = headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         bearer = token.strip() if scheme.lower() == _BEARER else ""
         sent = (bearer, headers.get("x-api-key", ""))
         matches = [hmac.compare_digest(_digest(key), self._digest) for key in sent]
-        return any(matches)
+        return self._digest.hex()[:_OWNER_CHARACTERS] if any(matches) else None
 
 
 def _digest(key: str) -> bytes:

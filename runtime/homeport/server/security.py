@@ -12,7 +12,7 @@ from homeport.server.keys import KeyRing
 from homeport.server.origins import PREFLIGHT_HEADERS, OriginPolicy, cors_headers
 from homeport.server.request_ids import HEADER as REQUEST_ID_HEADER
 from homeport.server.routes import Scope, scope_of
-from homeport.server.state import ALLOWED_ORIGIN, REQUEST_ID
+from homeport.server.state import ALLOWED_ORIGIN, OWNER, REQUEST_ID
 
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _SERVER = "homeport"
@@ -56,8 +56,10 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.Response(status=403)
     if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
         return web.Response(status=204, headers=PREFLIGHT_HEADERS)
-    if scope_of(request) is not Scope.PUBLIC and not gate.keys.admits(request.headers):
+    owner = gate.keys.owner(request.headers)
+    if owner is None and scope_of(request) is not Scope.PUBLIC:
         raise UnauthorizedError("no or unknown API key")
+    request[OWNER] = owner or ""
     return await handler(request)
 
 

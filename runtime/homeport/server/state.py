@@ -17,6 +17,8 @@ ARRIVED_AT: web.RequestKey[float] = web.RequestKey("arrived_at", float)
 """``time.monotonic()`` of the arrival."""
 ALLOWED_ORIGIN: web.RequestKey[str] = web.RequestKey("allowed_origin", str)
 """The browser origin to answer; absent for requests that named none."""
+OWNER: web.RequestKey[str] = web.RequestKey("owner", str)
+"""Who asks: a digest of the key, empty where none is configured."""
 
 
 def nanoseconds_since(moment: float) -> int:

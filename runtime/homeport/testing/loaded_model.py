@@ -39,5 +39,5 @@ class LoadedModel:
 
     def logits(self, tokens: Sequence[int], *, slot: int = 0, start: int = 0) -> "NDArray[np.float32]":
         """Compute one row alone and give the logits behind its last token: [vocabulary_size]."""
-        row: NDArray[np.float32] = self.forward(TokenRow(slot, start, tokens, wants_logits=True))[0]
+        row: NDArray[np.float32] = self.forward(TokenRow(slot, start, tokens, logits=1))[0]
         return row

@@ -72,22 +72,32 @@ class ChecksumModel:
         import numpy as np
 
         time.sleep(self._config.step_seconds)
-        wanted = [self._extend(row) for row in batch.rows]
-        sequences = [cached for cached, row in zip(wanted, batch.rows, strict=True) if row.wants_logits]
+        sequences = [
+            cached[:end]
+            for cached, row in [(self._extend(row), row) for row in batch.rows]
+            for end in range(len(cached) - row.logits + 1, len(cached) + 1)
+        ]
         logits = np.zeros((len(sequences), VOCABULARY_SIZE), dtype=np.float32)
         for place, sequence in enumerate(sequences):
-            logits[place, _next_byte(sequence)] = 10.0
+            logits[place, self._next_byte(sequence)] = 10.0
         return logits
 
     def copy_prefix(self, source: int, target: int, length: int) -> None:
         """Copy cached tokens."""
         self._cache[target] = self._cache[source][:length]
 
+    def release(self, slot: int, length: int) -> None:
+        """Forget cached tokens."""
+        del self._cache[slot][length:]
+
     def embed(self, inputs: Sequence[Sequence[int]]) -> "NDArray[np.float32]":
         """Give length, sum, first and last of each input."""
         import numpy as np
 
         return np.array([[len(ids), sum(ids), ids[0], ids[-1]] for ids in inputs], dtype=np.float32)
+
+    def _next_byte(self, sequence: Sequence[int]) -> int:
+        return _next_byte(sequence)
 
     def _extend(self, row: TokenRow) -> list[int]:
         cached = self._cache[row.slot]

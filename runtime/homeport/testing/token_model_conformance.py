@@ -83,12 +83,20 @@ class TokenModelConformance:
 
     def test_logits_are_float32_numbers_for_each_row_that_wants_them(self, decoder: LoadedModel) -> None:
         """Rows that want none have none, whatever their place in the batch."""
-        rows = [TokenRow(slot, 0, decoder.tokens(3, slot), slot in {1, 3}) for slot in range(4)]
+        rows = [TokenRow(slot, 0, decoder.tokens(3, slot), int(slot in {1, 3})) for slot in range(4)]
         logits = decoder.forward(*rows)
         assert logits.shape == (2, decoder.facts.vocabulary_size)
         assert logits.dtype == np.float32
         assert np.isfinite(logits).all()
-        assert decoder.forward(TokenRow(0, 0, decoder.tokens(3), wants_logits=False)).shape[0] == 0
+        assert decoder.forward(TokenRow(0, 0, decoder.tokens(3), logits=0)).shape[0] == 0
+
+    def test_last_tokens_of_a_row_have_logits_where_asked(self, decoder: LoadedModel) -> None:
+        """Logits behind several tokens of a row are those that each token alone would give."""
+        prompt, other = decoder.tokens(9, seed=11), decoder.tokens(4, seed=12)
+        alone = [decoder.logits(prompt[:end]) for end in range(7, 10)] + [decoder.logits(other)]
+        decoder.logits(prompt[:5], slot=1)
+        rows = (TokenRow(1, 5, prompt[5:], logits=3), TokenRow(2, 0, other, logits=1))
+        self.assert_same(decoder.forward(*rows), np.stack(alone))
 
     def test_ragged_batch_computes_each_row_as_if_alone(self, decoder: LoadedModel) -> None:
         """Prompts and single tokens of different lengths share a step and change nothing."""
@@ -100,7 +108,7 @@ class TokenModelConformance:
                 decoder.logits(history, slot=slot)
         together = decoder.forward(
             *(
-                TokenRow(slot, len(history), new, wants_logits=True)
+                TokenRow(slot, len(history), new, logits=1)
                 for slot, (history, new) in enumerate(zip(histories, news, strict=True))
             )
         )
@@ -111,7 +119,7 @@ class TokenModelConformance:
         prompts = [decoder.tokens(4, seed) for seed in range(3)]
         alone = [decoder.logits(prompt) for prompt in prompts]
         slots = (2, 0, 3)
-        rows = (TokenRow(slot, 0, prompt, True) for slot, prompt in zip(slots, prompts, strict=True))
+        rows = (TokenRow(slot, 0, prompt, 1) for slot, prompt in zip(slots, prompts, strict=True))
         self.assert_same(decoder.forward(*rows), np.stack(alone))
 
     @pytest.mark.parametrize("part", [1, 5])
@@ -121,7 +129,7 @@ class TokenModelConformance:
         whole = decoder.logits(prompt, slot=1)
         for start in range(0, len(prompt), part):
             tokens = prompt[start : start + part]
-            last = decoder.forward(TokenRow(0, start, tokens, start + part >= len(prompt)))
+            last = decoder.forward(TokenRow(0, start, tokens, int(start + part >= len(prompt))))
         self.assert_same(last[0], whole)
 
     def test_slot_used_before_starts_afresh(self, decoder: LoadedModel) -> None:
@@ -158,12 +166,26 @@ class TokenModelConformance:
         self.assert_same(decoder.logits(new, slot=2, start=6), from_prefix)
         self.assert_same(decoder.logits(new, slot=1, start=10), from_source)
 
+    @pytest.mark.parametrize("length", [0, 6])
+    def test_released_slot_keeps_its_first_tokens(self, decoder: LoadedModel, length: int) -> None:
+        """What stays continues as before, what is written again is found, and neighbours keep theirs."""
+        old, new, last = (decoder.tokens(count, seed=13 + count) for count in (20, 5, 1))
+        fresh = decoder.logits(old[:length] + new, slot=1)
+        neighbour = decoder.logits(old + last, slot=1)
+        for slot in range(3):
+            decoder.logits(old, slot=slot)
+        decoder.model.release(1, length)
+        decoder.model.release(1, length)
+        self.assert_same(decoder.logits(new, slot=1, start=length), fresh)
+        for slot in (0, 2):
+            self.assert_same(decoder.logits(last, slot=slot, start=len(old)), neighbour)
+
     def test_every_slot_holds_a_whole_window(self, decoder: LoadedModel) -> None:
         """The last place of each slot can be used."""
         rest, last = decoder.tokens(decoder.window - 1), decoder.tokens(1, seed=10)
         slots = range(decoder.plan.slots)
-        decoder.forward(*(TokenRow(slot, 0, rest, wants_logits=False) for slot in slots))
-        logits = decoder.forward(*(TokenRow(slot, len(rest), last, wants_logits=True) for slot in slots))
+        decoder.forward(*(TokenRow(slot, 0, rest, logits=0) for slot in slots))
+        logits = decoder.forward(*(TokenRow(slot, len(rest), last, logits=1) for slot in slots))
         assert np.isfinite(logits).all()
         self.assert_same(logits, np.stack([logits[0]] * len(slots)))
 

@@ -24,6 +24,7 @@ from homeport.domain.generation import (
     FinishReason,
     GenerationEvent,
     GenerationRequest,
+    Priority,
     Prompt,
     PromptAccepted,
     Sampling,
@@ -34,6 +35,7 @@ from homeport.domain.generation import (
     Usage,
 )
 from homeport.domain.messages import Message
+from homeport.engine.options import EngineOptions
 from homeport.plugin.protocols import LoadPlan, TokenModelFacts
 
 LENGTH_BYTES = 4
@@ -68,6 +70,7 @@ class Load(msgspec.Struct, tag="load"):
     config: dict[str, Any]
     path: str
     plan: LoadPlan
+    options: EngineOptions = EngineOptions()
 
 
 class Generate(msgspec.Struct, tag="generate"):
@@ -78,6 +81,8 @@ class Generate(msgspec.Struct, tag="generate"):
     sampling: Sampling
     context_length: int | None
     truncate: bool
+    priority: Priority = Priority.NORMAL
+    owner: str = ""
 
 
 class Embed(msgspec.Struct, tag="embed"):
@@ -178,6 +183,8 @@ def generate_message(request: GenerationRequest) -> Generate:
         sampling=request.sampling,
         context_length=request.context_length,
         truncate=request.truncate,
+        priority=request.priority,
+        owner=request.owner,
     )
 
 
@@ -190,6 +197,8 @@ def request_of(message: Generate) -> GenerationRequest:
         sampling=message.sampling,
         context_length=message.context_length,
         truncate=message.truncate,
+        priority=message.priority,
+        owner=message.owner,
     )
 
 

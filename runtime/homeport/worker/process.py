@@ -17,6 +17,7 @@ from loguru import logger
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.errors import InvalidRequestError, LoadError, WorkerDiedError
 from homeport.domain.generation import Finished, GenerationEvent, GenerationRequest
+from homeport.engine.options import EngineOptions
 from homeport.plugin.protocols import LoadPlan, TokenModelFacts
 from homeport.worker.channel import (
     Accepted,
@@ -56,6 +57,7 @@ class WorkerLaunch:
         config: Plain values for it.
         path: Folder of the model.
         plan: What the model may use.
+        options: How its engine works.
         log_level: From which on it logs.
     """
 
@@ -65,6 +67,7 @@ class WorkerLaunch:
     config: dict[str, Any]
     path: Path
     plan: LoadPlan
+    options: EngineOptions = EngineOptions()
     log_level: str = "INFO"
 
 
@@ -186,7 +189,14 @@ class WorkerProcess:
 
     async def _load(self, launch: WorkerLaunch) -> TokenModelFacts:
         await self._send(
-            Load(launch.factory, launch.config_class, launch.config, str(launch.path), launch.plan)
+            Load(
+                launch.factory,
+                launch.config_class,
+                launch.config,
+                str(launch.path),
+                launch.plan,
+                launch.options,
+            )
         )
         payload = await receive_async(self._reader)
         message = None if payload is None else from_worker_decoder.decode(payload)
@@ -201,9 +211,9 @@ class WorkerProcess:
                 raise LoadError(text, hint="See the log for its last words")
 
     async def _events(self, request: GenerationRequest, answers: Answers) -> AsyncGenerator[GenerationEvent]:
-        await self._send(generate_message(request))
         finished = False
         try:
+            await self._send(generate_message(request))
             while not finished:
                 match await self._next(answers):
                     case (Accepted() | Delta() | End()) as message:

@@ -190,14 +190,16 @@ def test_impossible_inputs_are_refused(bert, tmp_path, inputs, error, message):
 
 
 def test_an_encoder_does_not_generate(bert, tmp_path):
-    """Forward and copy_prefix on an encoder are unsupported."""
+    """What works on a cache is unsupported on an encoder."""
     model, facts = load(tmp_path)
 
     assert not facts.generates
     with pytest.raises(UnsupportedError, match="does not generate"):
-        model.forward(TokenBatch((TokenRow(0, 0, [1], True),)))
+        model.forward(TokenBatch((TokenRow(0, 0, [1], 1),)))
     with pytest.raises(UnsupportedError, match="no cache"):
         model.copy_prefix(0, 1, 1)
+    with pytest.raises(UnsupportedError, match="no cache"):
+        model.release(0, 0)
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from transformers import (
 
 from homeport import GenerationError, LoadError, LoadPlan, TokenBatch, TokenRow
 from homeport_transformers.checkpoint import Checkpoint
+from homeport_transformers.decoder_shape import why_not_fast
 from homeport_transformers.generic import GenericDecoder
-from homeport_transformers.llama_shape import why_not_llama
 
 SIZES = {
     "vocab_size": 97,
@@ -49,44 +49,65 @@ def agree(actual, expected):
 
 @pytest.fixture(params=CONFIGS.values(), ids=CONFIGS)
 def decoder(request, pair):
-    return pair(request.param)
+    return pair(request.param, lean=False)
 
 
-def test_the_lean_pass_leaves_them_alone(decoder):
-    """None of these configurations is mistaken for a Llama."""
-    assert why_not_llama(decoder.reference.config.to_dict())
+@pytest.mark.parametrize("name", ["gpt2", "gpt neox", "phi", "lfm2 with convolutions"])
+def test_the_lean_pass_leaves_them_alone(name):
+    """None of these configurations is mistaken for a family of the lean pass."""
+    assert why_not_fast(CONFIGS[name].to_dict())
 
 
 def test_rows_of_a_batch_agree_with_the_reference(decoder):
     """Prompts in chunks, single tokens and several slots give the reference's logits."""
     first, second = decoder.tokens(24, 1), decoder.tokens(9, 2)
-    assert decoder.forward(TokenRow(0, 0, first[:13], False)).shape == (0, 97)
+    assert decoder.forward(TokenRow(0, 0, first[:13], 0)).shape == (0, 97)
 
     logits = [
-        decoder.forward(TokenRow(1, 0, second, True), TokenRow(0, 13, first[13:22], True)),
-        decoder.forward(TokenRow(0, 22, first[22:23], False)),
-        decoder.forward(TokenRow(0, 23, first[23:], True)),
+        decoder.forward(TokenRow(1, 0, second, 1), TokenRow(0, 13, first[13:22], 1)),
+        decoder.forward(TokenRow(0, 22, first[22:23], 0)),
+        decoder.forward(TokenRow(0, 23, first[23:], 1)),
     ]
 
     agree(np.concatenate(logits), decoder.expected(second, first[:22], first))
 
 
+def test_last_tokens_of_a_row_agree_with_the_reference(decoder):
+    """Logits behind several tokens of a row are those of every prefix."""
+    ids = decoder.tokens(12)
+
+    logits = decoder.forward(TokenRow(0, 0, ids, 3), TokenRow(1, 0, ids[:5], 1))
+
+    agree(logits, decoder.expected(ids[:10], ids[:11], ids, ids[:5]))
+
+
+def test_a_released_slot_keeps_its_beginning(decoder):
+    """Tokens behind the first are forgotten, those before continue."""
+    ids, other = decoder.tokens(20, 1), decoder.tokens(5, 2)
+    decoder.forward(TokenRow(0, 0, ids, 0))
+
+    decoder.model.release(0, 12)
+    agree(decoder.forward(TokenRow(0, 12, other, 1)), decoder.expected([*ids[:12], *other]))
+    decoder.model.release(0, 0)
+    agree(decoder.forward(TokenRow(0, 0, other, 1)), decoder.expected(other))
+
+
 def test_a_slot_goes_back_to_an_earlier_length(decoder):
     """A row that starts inside a slot, or at its beginning, overwrites what lies behind."""
     ids, other = decoder.tokens(20, 1), decoder.tokens(5, 2)
-    decoder.forward(TokenRow(0, 0, ids, False))
+    decoder.forward(TokenRow(0, 0, ids, 0))
 
-    agree(decoder.forward(TokenRow(0, 12, other, True)), decoder.expected([*ids[:12], *other]))
-    agree(decoder.forward(TokenRow(0, 0, other, True)), decoder.expected(other))
+    agree(decoder.forward(TokenRow(0, 12, other, 1)), decoder.expected([*ids[:12], *other]))
+    agree(decoder.forward(TokenRow(0, 0, other, 1)), decoder.expected(other))
 
 
 def test_a_copied_prefix_continues_on_its_own(decoder):
     """After a copy, source and target continue the same prefix apart from each other."""
     ids = decoder.tokens(18)
-    decoder.forward(TokenRow(0, 0, ids, False))
+    decoder.forward(TokenRow(0, 0, ids, 0))
     decoder.model.copy_prefix(0, 2, 14)
 
-    logits = decoder.forward(TokenRow(0, 18, [7], True), TokenRow(2, 14, [40, 41], True))
+    logits = decoder.forward(TokenRow(0, 18, [7], 1), TokenRow(2, 14, [40, 41], 1))
 
     agree(logits, decoder.expected([*ids, 7], [*ids[:14], 40, 41]))
 
@@ -109,7 +130,7 @@ def test_the_setting_lean_turns_it_off(pair):
     llama = pair(LlamaConfig(**SIZES, num_key_value_heads=2), lean=False)
     ids = llama.tokens(10)
 
-    agree(llama.forward(TokenRow(0, 0, ids, True)), llama.expected(ids))
+    agree(llama.forward(TokenRow(0, 0, ids, 1)), llama.expected(ids))
 
 
 @pytest.mark.parametrize("start", [1, 9])
@@ -118,7 +139,7 @@ def test_a_gap_in_a_slot_is_an_error(pair, start):
     neox = pair(CONFIGS["gpt neox"])
 
     with pytest.raises(GenerationError, match=f"holds 0 tokens, a row cannot start at {start}"):
-        neox.forward(TokenRow(0, start, [1], True))
+        neox.forward(TokenRow(0, start, [1], 1))
 
 
 def test_a_failed_row_empties_its_slot(save, tmp_path):
@@ -127,14 +148,14 @@ def test_a_failed_row_empties_its_slot(save, tmp_path):
     decoder = GenericDecoder.load(
         Checkpoint.read(tmp_path), LoadPlan(context_length=64, slots=1, threads=1), torch.float32
     )
-    decoder.forward(TokenBatch((TokenRow(0, 0, [1, 2, 3], False),)))
+    decoder.forward(TokenBatch((TokenRow(0, 0, [1, 2, 3], 0),)))
 
     with pytest.raises(IndexError):
-        decoder.forward(TokenBatch((TokenRow(0, 3, [97], True),)))
+        decoder.forward(TokenBatch((TokenRow(0, 3, [97], 1),)))
     with pytest.raises(GenerationError, match="holds 0 tokens"):
-        decoder.forward(TokenBatch((TokenRow(0, 3, [4], True),)))
+        decoder.forward(TokenBatch((TokenRow(0, 3, [4], 1),)))
 
-    logits = decoder.forward(TokenBatch((TokenRow(0, 0, [4, 5], True),)))
+    logits = decoder.forward(TokenBatch((TokenRow(0, 0, [4, 5], 1),)))
     with torch.inference_mode():
         agree(logits, reference(input_ids=torch.tensor([[4, 5]])).logits[:, -1].numpy())
 

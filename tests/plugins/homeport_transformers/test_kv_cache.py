@@ -81,6 +81,29 @@ def test_a_prefix_is_copied_in_all_layers():
             assert not states[2, :, 4:].any()
 
 
+@pytest.mark.parametrize(("length", "left_bytes"), [(0, 0), (1024, 4 * MEBIBYTE)])
+def test_released_tokens_give_their_memory_back(length, left_bytes):
+    """What a slot held behind its first tokens is memory of the system again, and reads as zero."""
+    cache = KvCache(shape(layers=4, kv_heads=4, context_length=4096, head_dim=32))
+    positions = torch.arange(4096)
+    for slot in (1, 2):
+        places = cache.places(torch.full_like(positions, slot), positions)
+        for layer in range(4):
+            cache.write(layer, places, torch.ones(4096, 8, 32))
+    full_bytes = 4 * 8 * 4096 * 32 * 4
+    before = resident_bytes()
+
+    cache.release(1, length)
+
+    freed_bytes = before - resident_bytes()
+    assert abs(freed_bytes - (full_bytes - left_bytes)) < MEBIBYTE
+    for layer in range(4):
+        for states in cache.read(layer, slice(0, 3), 4096):
+            assert states[1, :, :length].all()
+            assert not states[1, :, length:].any()
+            assert states[2].all()
+
+
 def test_memory_that_is_not_there_is_a_load_error():
     """A cache no machine can hold names its size and the settings to lower."""
     with pytest.raises(LoadError, match=r"no memory for a key-value cache of .* context_length"):

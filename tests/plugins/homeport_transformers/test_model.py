@@ -19,8 +19,8 @@ from homeport import (
 )
 from homeport_transformers.checkpoint import Checkpoint
 from homeport_transformers.config import TransformersConfig
-from homeport_transformers.llama_shape import LlamaShape
-from homeport_transformers.llama_weights import strange_tensor
+from homeport_transformers.decoder_shape import DecoderShape
+from homeport_transformers.decoder_tensors import DecoderTensors
 from homeport_transformers.model import TransformersModel
 
 SIZES = {
@@ -36,8 +36,8 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 
 
-def load(path):
-    model = TransformersModel(TransformersConfig())
+def load(path, **config):
+    model = TransformersModel(TransformersConfig(**config))
     return model.load(path, LoadPlan(context_length=32, slots=2, threads=1))
 
 
@@ -159,7 +159,7 @@ def test_strange_tensors_are_left_to_transformers(llama_folder, name, tensor):
     change_weights(llama_folder, lambda tensors: tensors.update({name: tensor}))
     checkpoint = Checkpoint.read(llama_folder)
 
-    assert strange_tensor(checkpoint, LlamaShape.read(checkpoint.config)) == name
+    assert DecoderTensors(DecoderShape.read(checkpoint.config)).strange(checkpoint) == name
     assert load(llama_folder).vocabulary_size == 97
 
 
@@ -167,7 +167,8 @@ def test_strange_tensors_are_left_to_transformers(llama_folder, name, tensor):
     ("key", "value", "message"),
     [
         ("num_hidden_layers", 0, "num_hidden_layers is 0, expected a whole number above 0"),
-        ("num_hidden_layers", 10**9, "layers.2.* is missing"),
+        ("num_hidden_layers", 3, "layers.2.* is missing"),
+        ("num_hidden_layers", 10**9, "num_hidden_layers is 1000000000, expected at most"),
         ("hidden_size", "32", "hidden_size is '32'"),
         ("vocab_size", True, "vocab_size is True"),
         ("num_key_value_heads", 3, "num_attention_heads is 4, expected a multiple of num_key_value_heads"),
@@ -256,19 +257,23 @@ def test_half_precision_is_widened(llama_folder):
     tensors = {name: tensor.half() for name, tensor in load_file(llama_folder / WEIGHTS).items()}
     save_file(tensors, llama_folder / WEIGHTS, metadata={"format": "pt"})
 
-    assert load(llama_folder).kv_bytes_per_token == 2 * 2 * 2 * 8 * torch.float32.itemsize
+    widened = load(llama_folder).kv_bytes_per_token
+    assert widened == load(llama_folder, dtype="fp32").kv_bytes_per_token
+    assert widened == 2 * load(llama_folder, dtype="bf16").kv_bytes_per_token
 
 
 @pytest.mark.parametrize(
     ("row", "error", "message"),
     [
-        (TokenRow(0, 0, [1, 97], True), InvalidRequestError, "token id 97 .* expected 0 to 96"),
-        (TokenRow(0, 0, [-1], True), InvalidRequestError, "token id -1"),
-        (TokenRow(0, 30, [1, 2, 3], True), ContextOverflowError, "33 tokens exceeds the window of 32"),
-        (TokenRow(2, 0, [1], True), GenerationError, "slot 2 does not exist, expected 0 to 1"),
-        (TokenRow(1, 0, [1], True), GenerationError, "slot 1 is in the batch twice"),
-        (TokenRow(0, 0, [], True), GenerationError, "0 tokens at position 0"),
-        (TokenRow(0, -1, [1], True), GenerationError, "1 tokens at position -1"),
+        (TokenRow(0, 0, [1, 97], 1), InvalidRequestError, "token id 97 .* expected 0 to 96"),
+        (TokenRow(0, 0, [-1], 1), InvalidRequestError, "token id -1"),
+        (TokenRow(0, 30, [1, 2, 3], 1), ContextOverflowError, "33 tokens exceeds the window of 32"),
+        (TokenRow(2, 0, [1], 1), GenerationError, "slot 2 does not exist, expected 0 to 1"),
+        (TokenRow(1, 0, [1], 1), GenerationError, "slot 1 is in the batch twice"),
+        (TokenRow(0, 0, [], 1), GenerationError, "0 tokens at position 0"),
+        (TokenRow(0, -1, [1], 1), GenerationError, "1 tokens at position -1"),
+        (TokenRow(0, 0, [1], 2), GenerationError, "logits of 2 tokens, expected 0 to 1"),
+        (TokenRow(0, 0, [1], -1), GenerationError, "logits of -1 tokens, expected 0 to 1"),
     ],
 )
 def test_impossible_rows_are_refused(pair, row, error, message):
@@ -276,7 +281,7 @@ def test_impossible_rows_are_refused(pair, row, error, message):
     llama = pair(LLAMA, slots=2, context_length=32)
 
     with pytest.raises(error, match=message):
-        llama.forward(TokenRow(1, 0, [5], True), row)
+        llama.forward(TokenRow(1, 0, [5], 1), row)
 
 
 @pytest.mark.parametrize(
@@ -291,6 +296,15 @@ def test_impossible_copies_are_refused(pair, source, target, length, error):
         llama.model.copy_prefix(source, target, length)
 
 
+@pytest.mark.parametrize(
+    ("slot", "length", "error"), [(2, 0, GenerationError), (0, 33, ContextOverflowError)]
+)
+def test_impossible_releases_are_refused(pair, slot, length, error):
+    """A slot that does not exist, or of more than it holds, is refused."""
+    with pytest.raises(error):
+        pair(LLAMA, slots=2, context_length=32).model.release(slot, length)
+
+
 def test_a_decoder_does_not_embed(pair):
     """Embeddings of a chat model are unsupported."""
     with pytest.raises(UnsupportedError, match="no embeddings"):
@@ -303,7 +317,7 @@ def test_a_plan_longer_than_the_model_is_cut(pair):
 
     assert llama.facts.context_length == 64
     with pytest.raises(ContextOverflowError, match="window of 64"):
-        llama.forward(TokenRow(0, 64, [1], True))
+        llama.forward(TokenRow(0, 64, [1], 1))
 
 
 def test_a_folder_that_does_not_exist_is_a_load_error(tmp_path):

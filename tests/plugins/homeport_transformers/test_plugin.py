@@ -57,7 +57,7 @@ from homeport_transformers.config import TransformersConfig
 from homeport_transformers.model import TransformersModel
 model = TransformersModel(TransformersConfig())
 model.load(Path({str(tmp_path)!r}), LoadPlan(context_length=64, slots=2, threads=1))
-print(model.forward(TokenBatch((TokenRow(0, 0, [1, 2], True),))).shape, "transformers" in sys.modules)
+print(model.forward(TokenBatch((TokenRow(0, 0, [1, 2], 1),))).shape, "transformers" in sys.modules)
 """
 
     assert run(code).strip() == "(1, 97) False"

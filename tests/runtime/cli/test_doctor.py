@@ -105,3 +105,104 @@ def test_whole_models_are_verified(echo_homeport, home, install_tiny):
     assert done.returncode == 0
     detail = findings_of(done)["models"]["detail"]
     assert re.fullmatch(r"1 installed in .*, [\d.]+ .B verified in [\d.]+ s", detail)
+
+
+CHECKED_PLUGIN = """
+import attrs
+
+from homeport import BackendKind, BackendSpec, Finding, hookimpl
+
+
+@attrs.frozen(kw_only=True)
+class EchoConfig:
+    wheels: int = 2
+
+
+def findings(config):
+    yield Finding(True, f"{config.wheels} wheels turn")
+    if config.wheels < 4:
+        yield Finding(False, "it may topple", hint="Add wheels")
+
+
+def nonsense(config):
+    return ["all is well"]
+
+
+def broken(config):
+    raise ValueError("no wheel at all")
+
+
+def silent(config):
+    return [Finding(False, "it squeaks")]
+
+
+class Plugin:
+    @hookimpl
+    def homeport_backends(self):
+        return [
+            BackendSpec(
+                name="echo",
+                kind=BackendKind.REMOTE,
+                factory="homeport.testing.echo:EchoBackend",
+                check="echo_plugin:CHECK",
+                config=EchoConfig,
+            )
+        ]
+
+
+plugin = Plugin()
+"""
+
+
+@pytest.fixture
+def backend_findings(echo_homeport, tmp_path):
+    """Run the doctor beside a backend with a check: gives the exit code, and what is said of the backend."""
+
+    def run(check, settings=""):
+        (tmp_path / "site" / "echo_plugin.py").write_text(CHECKED_PLUGIN.replace("CHECK", check))
+        (tmp_path / "homeport.toml").write_text(settings)
+        done = echo_homeport("doctor", "--json", HOMEPORT_CONFIG=str(tmp_path / "homeport.toml"))
+        entries = json.loads(done.stdout)["findings"]
+        return done.returncode, [entry for entry in entries if entry["check"] == "backend echo"]
+
+    return run
+
+
+def test_a_backend_says_how_well_it_can_work_here(backend_findings):
+    """What its check finds is told, and what is not well is a warning with the backend's own hint."""
+    code, (seen, topple) = backend_findings("findings")
+    assert code == 0
+    assert (seen["state"], seen["detail"]) == ("ok", "2 wheels turn")
+    assert (topple["state"], topple["detail"], topple["fix"]) == ("warning", "it may topple", "Add wheels")
+
+
+def test_a_check_knows_the_settings_of_its_backend(backend_findings):
+    """It is called as the factory would be."""
+    _, found = backend_findings("findings", "[plugins.echo]\nwheels = 4\n")
+    assert [entry["detail"] for entry in found] == ["4 wheels turn"]
+
+
+@pytest.mark.parametrize(
+    ("check", "cause"),
+    [
+        ("broken", "ValueError: no wheel at all"),
+        ("nonsense", "it returned 'all is well', not a Finding"),
+        ("silent", "finding 'it squeaks' is not ok and has no hint"),
+        ("absent", "cannot import 'echo_plugin:absent'"),
+    ],
+)
+def test_a_check_that_fails_is_named_with_its_distribution(backend_findings, check, cause):
+    """A mistake of a plugin author stops neither the doctor nor hides."""
+    code, (finding,) = backend_findings(check)
+    assert code == 1
+    assert finding["state"] == "failed"
+    assert cause in finding["detail"]
+    assert "parrot-echo 1.5" in finding["detail"]
+    assert "-p no:echo" in finding["fix"]
+
+
+def test_wrong_settings_of_a_backend_are_told_before_its_check(backend_findings):
+    """A check never sees settings that cannot be."""
+    code, (finding,) = backend_findings("findings", '[plugins.echo]\nwheels = "many"\n')
+    assert code == 1
+    assert "$.plugins.echo.wheels" in finding["detail"]

@@ -56,6 +56,22 @@ def test_a_program_gets_each_step_as_json(homeport, scripted):
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
+def test_quantisation_reaches_the_server(homeport, scripted, options):
+    """--quant is passed on, and only where it was given."""
+    with scripted(lines(*STEPS)) as (server, _):
+        done = homeport("pull", *options, "--quant", "int8", "m")
+    assert done.returncode == 0
+    assert json.loads(server.seen[-1][3]) == {"model": "m", "force": False, "quant": "int8"}
+
+
+def test_unknown_quantisation_is_a_wrong_command_line(homeport):
+    """The choices are listed before any server is asked."""
+    done = homeport("pull", "--quant", "q4_k_m", "m")
+    assert done.returncode == 2
+    assert all(choice in done.stderr for choice in ("auto", "int4", "int8", "bf16", "fp32"))
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
 def test_a_pull_that_breaks_off_is_a_failure(homeport, scripted, options):
     """Without the last line nothing was installed."""
     with scripted(lines(*STEPS[:3])):

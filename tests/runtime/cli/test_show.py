@@ -11,6 +11,8 @@ ANSWER = {
         "general.parameter_count": 134_515_008,
         "llama.context_length": 8192,
         "llama.embedding_length": 576,
+        "homeport.weights": "int4",
+        "homeport.bits_per_weight": 5.74,
     },
     "capabilities": ["completion"],
 }
@@ -25,6 +27,8 @@ def test_the_overview_tells_what_matters():
         "    context length      8192\n"
         "    embedding length    576\n"
         "    quantization        Q4_1\n"
+        "    weights             int4\n"
+        "    bits per weight     5.74\n"
         "\n"
         "  Capabilities\n"
         "    completion\n"

@@ -155,6 +155,16 @@ def test_every_value_outside_its_range_is_named(write):
     }
 
 
+def test_quantisation_of_pulls_is_one_of_a_few(write):
+    """A type that weights cannot have is refused with those they can."""
+    assert load(environ={"HOMEPORT_MODELS_QUANT": "int8"}).settings.models.quant == "int8"
+    with pytest.raises(ConfigError) as caught:
+        load(write('[models]\nquant = "q4_0"\n'))
+    assert str(caught.value) == (
+        "$.models.quant: must be one of auto, int4, int8, bf16, fp32, got 'q4_0' (homeport.toml line 2)"
+    )
+
+
 def test_value_outside_its_range_is_refused_in_code_too():
     """Settings that are built by hand have the same ranges."""
     with pytest.raises(ConfigError, match="port: must be 0 to 65535, got 99999"):
@@ -180,7 +190,7 @@ def test_keep_alive_in_the_file_may_be_a_number(write, text, seconds):
 def test_zero_stands_for_the_default():
     """OLLAMA_NUM_PARALLEL=0 means that the server decides."""
     models = load(environ={"OLLAMA_NUM_PARALLEL": "0", "OLLAMA_CONTEXT_LENGTH": "0"}).settings.models
-    assert (models.slots, models.context_length) == (8, 4096)
+    assert (models.slots, models.context_length) == (32, 4096)
     assert ModelSettings(slots=0) == ModelSettings()
 
 

@@ -1,3 +1,4 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,3 +36,40 @@ def test_text_before_the_answer_is_not_repeated():
     """What the sequence continues only gives context."""
     detokenizer = Detokenizer(bytes_to_text, b"prom")
     assert detokenizer.add(ord("t")) == "t"
+
+
+@given(st.binary(max_size=60))
+def test_bytes_that_are_no_text_add_up_too(data):
+    """Whatever a model makes up, the pieces are what decoding all of it at once gives."""
+    detokenizer = Detokenizer(bytes_to_text)
+    pieces = [detokenizer.add(byte) for byte in data]
+    assert "".join(pieces) + detokenizer.flush() == bytes_to_text(data)
+
+
+@given(st.text(alphabet="aé€😀", min_size=1), st.lists(st.integers(1, 5), min_size=1))
+def test_characters_that_begin_and_end_inside_tokens_add_up(text, sizes):
+    """A token may end one character and begin the next, for any number of tokens."""
+    data, tokens = text.encode(), []
+    while data:
+        size = sizes[len(tokens) % len(sizes)]
+        tokens.append(data[:size])
+        data = data[size:]
+    detokenizer = Detokenizer(lambda ids: b"".join(tokens[place] for place in ids).decode(errors="replace"))
+    pieces = [detokenizer.add(place) for place in range(len(tokens))]
+    assert "".join(pieces) + detokenizer.flush() == text
+    assert "\ufffd" not in "".join(pieces)
+
+
+@pytest.mark.parametrize("token", [0x80, 0xE2, 256])
+def test_tokens_without_text_cost_no_more_the_more_there_are(token):
+    """Neither stray bytes nor special tokens are decoded again and again."""
+    decoded = []
+
+    def decode(ids):
+        decoded.append(len(ids))
+        return bytes_to_text([byte for byte in ids if byte < 256])
+
+    detokenizer = Detokenizer(decode, b"before")
+    pieces = [detokenizer.add(token) for _ in range(500)]
+    assert max(decoded) <= 32
+    assert "".join(pieces) + detokenizer.flush() == ("" if token == 256 else "\ufffd" * 500)

@@ -25,6 +25,7 @@ from homeport import (
     TokenPrompt,
 )
 from homeport.engine.engine import Engine
+from homeport.engine.options import EngineOptions
 from homeport.engine.tokenizer import TextTokenizer
 from homeport.testing.tiny_model import ChecksumConfig, ChecksumModel, checksum_answer
 
@@ -36,9 +37,10 @@ PLAN = LoadPlan(context_length=256, slots=3, threads=1)
 def make_engine(tiny_folder, tokenizer):
     """Build an engine around the checksum model."""
 
-    def make(config=None, plan=PLAN):
-        model = ChecksumModel(config)
-        return Engine(model, model.load(tiny_folder, plan), tokenizer, plan)
+    def make(config=None, plan=PLAN, *, model=None, **options):
+        model = model or ChecksumModel(config)
+        facts = model.load(tiny_folder, plan)
+        return Engine(model, facts, tokenizer, plan, options=EngineOptions(**options))
 
     return make
 
@@ -270,6 +272,18 @@ def test_only_the_row_that_fails_ends(make_engine):
     events = run(engine, ask("bad", "x" * 25), ask("good", "hi"))
     assert isinstance(events["bad"][-1], GenerationError)
     assert text_of(events["good"]) == checksum_answer("hi", 12)
+
+
+def test_backend_that_gives_too_few_logits_is_named(make_engine):
+    """A sequence that would never have its next token ends with an error, and nothing hangs."""
+
+    class Silent(ChecksumModel):
+        def forward(self, batch):
+            return super().forward(batch)[:0]
+
+    (*_, end) = run(make_engine(model=Silent()), ask("a", "hello"))["a"]
+    assert isinstance(end, GenerationError)
+    assert "gave 0 rows of logits, and 1 were wanted" in end.message
 
 
 def test_template_that_raises_anything_ends_its_request_only(tiny_folder, tmp_path):

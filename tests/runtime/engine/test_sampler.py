@@ -85,3 +85,57 @@ def test_logits_that_are_no_numbers_are_an_error(bad):
     logits[2] = bad
     with pytest.raises(GenerationError, match="not numbers"):
         Sampler(Sampling()).choose(logits, [])
+
+
+def test_row_of_minus_infinity_is_an_error():
+    """Where nothing is possible there is nothing to choose."""
+    with pytest.raises(GenerationError, match="not numbers"):
+        Sampler(Sampling(temperature=0)).choose(np.full(9, -np.inf, dtype=np.float32), [])
+
+
+def by_hand(logits, sampling, ticket):
+    """Draw as the filters are defined: all ids ranked, all probabilities in float64."""
+    ranked = np.lexsort((np.arange(len(logits)), -logits))
+    ranked = ranked[: sampling.top_k] if sampling.top_k > 0 else ranked
+    scores = logits[ranked].astype(np.float64) / sampling.temperature
+    probabilities = np.exp(scores - scores[0]) / np.exp(scores - scores[0]).sum()
+    keep = len(ranked)
+    if sampling.top_p < 1:
+        keep = min(keep, int(np.searchsorted(probabilities.cumsum(), sampling.top_p)) + 1)
+    keep = min(keep, int((probabilities >= sampling.min_p * probabilities[0]).sum()))
+    reached = probabilities[:keep].cumsum()
+    return int(ranked[np.searchsorted(reached, ticket * reached[-1], side="right")])
+
+
+@pytest.mark.parametrize("size", [5, 1_024, 30_011])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"top_k": 0},
+        {"top_k": 2_000, "top_p": 1, "temperature": 3},
+        {"top_k": 0, "top_p": 1, "temperature": 1},
+        {"top_k": 0, "top_p": 1, "temperature": 9},
+        {"top_k": 0, "top_p": 0.99, "temperature": 4},
+        {"top_k": 0, "top_p": 1, "temperature": 2, "min_p": 0.02},
+        {"top_k": 0, "top_p": 1, "temperature": 5, "min_p": 0.02},
+        {"top_k": 0, "top_p": 0.999, "temperature": 9, "min_p": 0.001},
+    ],
+)
+def test_tokens_are_those_of_a_full_ranking_with_the_same_seed(size, options):
+    """Ranking just a head of the vocabulary changes no draw, whether the tail is reached or not."""
+    logits = (np.random.default_rng(size).standard_normal(size) * 4).astype(np.float32)
+    sampling = Sampling(**{"seed": 11, **options})
+    tickets = np.random.default_rng(11).random(60)
+    expected = [by_hand(logits, sampling, ticket) for ticket in tickets]
+    assert draws(sampling, logits, count=60) == expected
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(seed=1), Sampling(seed=1, top_k=0, top_p=1, temperature=1e300)]
+)
+def test_impossible_tokens_are_never_drawn(sampling):
+    """A logit of minus infinity stands for a probability of 0 at any temperature."""
+    logits = np.full(3_000, -np.inf, dtype=np.float32)
+    logits[[5, 2_999]] = [1, 2]
+    assert set(draws(sampling, logits, count=40)) == {5, 2_999}

@@ -40,3 +40,21 @@ def test_only_a_possible_beginning_is_held_back():
 def test_without_stop_texts_nothing_is_held():
     """Empty stop texts are no stop texts."""
     assert StopTexts([""]).add("anything") == ("anything", False)
+
+
+@given(
+    st.lists(st.text("ab", max_size=5), max_size=8),
+    st.lists(st.text("ab", min_size=1, max_size=8), min_size=1, max_size=3),
+)
+def test_what_is_held_back_is_the_longest_beginning_of_a_stop_text(pieces, stops):
+    """Neither more nor less than may still become a stop text waits."""
+    matcher = StopTexts(stops)
+    whole = sent = ""
+    for piece in pieces:
+        text, stopped = matcher.add(piece)
+        whole, sent = whole + piece, sent + text
+        if stopped:
+            return
+        beginnings = {stop[:length] for stop in stops for length in range(len(stop))}
+        held = max((text for text in beginnings if whole.endswith(text)), key=len)
+        assert sent + held == whole

@@ -86,7 +86,7 @@ def test_a_conversion_that_cannot_fit_is_refused(tmp_path, gguf_path):
         factory="homeport_sources.folder:Folder",
         config_class="homeport_sources.config:FolderConfig",
         config={"models": {"tiny": str(gguf_path)}},
-        room_bytes=100_000,
+        room_bytes=10_000,
     )
     with pytest.raises(PullError, match="the converted model needs"):
         fetch(given, Reporter(io.BytesIO()))

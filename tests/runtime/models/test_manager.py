@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from homeport import (
+    ContextOverflowError,
     GenerationRequest,
     LoadError,
     ModelLoaded,
@@ -24,6 +25,7 @@ from homeport.models.local import LocalBackend
 from homeport.models.manager import ModelManager, WorkerRecipe
 from homeport.models.store import ModelStore
 from homeport.testing.tiny_model import checksum_answer
+from homeport.testing.whole_answer import WholeAnswer
 
 REQUEST_NUMBERS = itertools.count()
 
@@ -114,6 +116,36 @@ def open_house(tmp_path, install_tiny):
                 await manager.close()
 
     return opened
+
+
+async def test_memory_of_the_cache_is_bounded_as_set(open_house):
+    """A prompt for which the bytes do not suffice is refused, and one that fits is answered."""
+    async with open_house(cache_memory=64 * 8) as house:
+        with pytest.raises(ContextOverflowError, match="holds 64 tokens of 8 bytes"):
+            await house.ask("x" * 64)
+        assert await house.ask("x" * 20) == checksum_answer("x" * 20, 5)
+
+
+async def test_machine_without_memory_bounds_the_cache_to_one_window(open_house):
+    """A share that comes to no byte is not taken for no bound."""
+    async with open_house(cache_memory="0.0000000001%") as house:
+        for letter in "xy":
+            await house.ask(letter * 300)
+        async with house.backend.generate(house.request("x" * 300)) as events:
+            answer = await WholeAnswer.read(events)
+        assert answer.text == checksum_answer("x" * 300, 5)
+        assert answer.end.usage.cached_tokens < 256
+
+
+@pytest.mark.parametrize(("remembers", "known"), [(True, 99), (False, 0)])
+async def test_what_was_computed_is_remembered_where_that_is_set(open_house, remembers, known):
+    """The usage of a second request tells how much of its prompt the first one left."""
+    async with open_house(prefix_cache=remembers, slots=1) as house:
+        await house.ask("x" * 100)
+        async with house.backend.generate(house.request("x" * 100)) as events:
+            answer = await WholeAnswer.read(events)
+        assert answer.text == checksum_answer("x" * 100, 5)
+        assert answer.end.usage.cached_tokens == known
 
 
 async def test_many_first_requests_cause_one_load(open_house):

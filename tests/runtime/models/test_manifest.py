@@ -1,8 +1,18 @@
+import json
+
 import attrs
 import pytest
 
 from homeport.domain.errors import StoreError
+from homeport.domain.quantisation import Quantisation
 from homeport.models.manifest import Manifest, ModelFile
+
+PACKED = {
+    "quant": Quantisation.AUTO,
+    "weights": "int4",
+    "weights_note": "the source is quantised",
+    "bits_per_weight": 5.74,
+}
 
 
 @pytest.fixture
@@ -11,12 +21,23 @@ def manifest(stage, tmp_path):
     content = {"config.json": b"{}", "1_Pooling/config.json": b"{ }"}
     parameters = {"temperature": 0.6, "top_k": 40, "stop": ("a", "b")}
     facts = {"llama.block_count": 2, "general.name": "x", "tokenizer.ggml.add_bos_token": False}
-    return stage(tmp_path, content, parameters=parameters, facts=facts, template="{{ x }}", license="mit")
+    return stage(
+        tmp_path, content, parameters=parameters, facts=facts, template="{{ x }}", license="mit", **PACKED
+    )
 
 
 def test_reads_what_it_wrote(manifest):
     """A manifest comes back equal from its JSON."""
     assert Manifest.decode(manifest.encode()) == manifest
+
+
+def test_reads_what_was_written_before_weights_were_packed(manifest):
+    """A manifest without the newer fields is whole; they say that nothing is known."""
+    old = json.loads(manifest.encode())
+    for field in ("quant", "weights", "weights_note", "bits_per_weight"):
+        del old[field]
+    found = Manifest.decode(json.dumps(old).encode())
+    assert found == attrs.evolve(manifest, quant=None, weights="", weights_note="", bits_per_weight=0.0)
 
 
 def test_digest_names_what_decides_over_answers(manifest):

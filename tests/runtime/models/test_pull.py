@@ -9,6 +9,7 @@ import pytest
 from loguru import logger
 
 from homeport.domain.errors import InvalidRequestError, PullError
+from homeport.domain.quantisation import Quantisation
 from homeport.models.aliases import AliasTable
 from homeport.models.names import ModelName
 from homeport.models.pull import Puller, PullSource
@@ -44,11 +45,11 @@ def script(scripted, gguf_path, tmp_path):
 def puller(store, scripted):
     """Build a puller whose only source follows a script."""
 
-    def build(script, aliases=None):
+    def build(script, aliases=None, **options):
         source = PullSource(
             source=scripted.ScriptedSource(script), factory="scripted_source:ScriptedSource", config=script
         )
-        return Puller(store, aliases or AliasTable.load(), {"scripted": source})
+        return Puller(store, aliases or AliasTable.load(), {"scripted": source}, **options)
 
     return build
 
@@ -240,6 +241,7 @@ HOST = """
 import asyncio, sys
 from pathlib import Path
 from scripted_source import Script, ScriptedSource
+from homeport.domain.quantisation import Quantisation
 from homeport.models.aliases import AliasTable
 from homeport.models.pull import Puller, PullSource
 from homeport.models.store import ModelStore
@@ -287,7 +289,7 @@ async def test_a_failed_pull_leaves_nothing(puller, script, store, changes, comp
     """A source that refuses, crashes, fills the disk or brings rubbish leaves the store as it was."""
     pulling = puller(attrs.evolve(script, **changes))
     with pytest.raises(PullError) as caught:
-        await collect(pulling)
+        await collect(pulling, quantisation=Quantisation.FP32)
     assert complaint in str(caught.value)
     assert leftovers(store) == []
     assert store.survey().problems == ()
@@ -323,13 +325,17 @@ async def test_a_pull_that_cannot_fit_is_not_begun(puller, script, store):
     assert leftovers(store) == []
 
 
-async def test_room_counts_the_weights_of_the_alias(puller, script, store):
+@pytest.mark.parametrize(
+    ("quantisation", "figure"), [("fp32", "4000000.00"), ("bf16", "2000000.00"), (None, "1062500.00")]
+)
+async def test_room_counts_the_weights_of_the_alias(puller, script, store, quantisation, figure):
     """The number of weights that the alias table gives tells the room of the converted model."""
     alias = AliasTable.load().find(ModelName.parse("all-minilm"))
     aliases = AliasTable([attrs.evolve(alias, params=10**15)])
     script = attrs.evolve(script, locators=(f"hf:{alias.hub}",), size=0)
-    with pytest.raises(PullError, match=r"needs about 4000000\.00 GB of disk"):
-        await collect(puller(script, aliases), "all-minilm")
+    wanted = quantisation and Quantisation(quantisation)
+    with pytest.raises(PullError, match=f"needs about {figure} GB of disk"):
+        await collect(puller(script, aliases), "all-minilm", quantisation=wanted)
     assert fetches(script) == 0
 
 
@@ -380,6 +386,55 @@ async def test_a_name_is_looked_for_in_order(puller, script, store, name, locato
     await collect(puller(script), name)
     (model,) = store.entries()
     assert (model.name.display, model.manifest.locator) == (stored, locator)
+
+
+@pytest.mark.parametrize(
+    ("quantisation", "weights", "fetched"),
+    [
+        (None, "int8", 1),
+        (Quantisation.AUTO, "int8", 1),
+        (Quantisation.INT8, "int8", 1),
+        (Quantisation.INT4, "int4", 2),
+        (Quantisation.BF16, "bf16", 2),
+    ],
+)
+async def test_another_quantisation_is_fetched_again(puller, script, store, quantisation, weights, fetched):  # noqa: PLR0917
+    """An installed model satisfies whoever does not ask, and whoever asks for what it is."""
+    pulling = puller(script)
+    await collect(pulling)
+    await collect(pulling, quantisation=quantisation)
+    manifest = store.entries()[0].manifest
+    assert (manifest.weights, manifest.quantization, fetches(script)) == (weights, "Q8_0", fetched)
+    assert manifest.quant == (Quantisation.AUTO if fetched == 1 else quantisation)
+
+
+async def test_auto_takes_the_place_of_what_was_forced(puller, script, store):
+    """Who asks for the automatic choice by name gets it, also where something else is installed."""
+    pulling = puller(script)
+    await collect(pulling, quantisation=Quantisation.FP32)
+    await collect(pulling, quantisation=Quantisation.AUTO)
+    (model,) = store.entries()
+    assert (model.manifest.weights, model.manifest.quant) == ("int8", Quantisation.AUTO)
+
+
+async def test_setting_decides_for_pulls_that_do_not_say(puller, script, store):
+    """The quantisation of the settings holds where nobody asks for another."""
+    await collect(puller(script, quantisation=Quantisation.INT4))
+    assert store.entries()[0].manifest.weights == "int4"
+
+
+async def test_pulls_of_two_quantisations_do_not_share_a_fetch(puller, script, store, meeting):
+    """Who asks for another form while one is fetched does not get that one."""
+    pulling = puller(attrs.evolve(script, meeting=meeting.port))
+    pulls = [
+        asyncio.create_task(collect(pulling, quantisation=wanted))
+        for wanted in (Quantisation.INT4, Quantisation.INT8)
+    ]
+    for _ in pulls:
+        await meeting.dismiss()
+    assert [(await pull)[-1].status for pull in pulls] == ["success", "success"]
+    assert fetches(script) == 2
+    assert len(store.entries()) == 1
 
 
 async def test_the_alias_gives_the_licence(puller, script, store):

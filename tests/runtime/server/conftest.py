@@ -64,6 +64,9 @@ MODELS = (
         family="llama",
         parameter_count=1_100_000_000,
         quantization="Q4_1",
+        weights="int4",
+        weights_note="the source is quantised, its bits are kept",
+        bits_per_weight=5.74,
         context_length=2048,
         embedding_length=64,
         license="Apache-2.0",
@@ -217,7 +220,7 @@ def models() -> dict[str, ModelInfo]:
 def install():
     """Put an entry into the store, as a pull would, under the names given."""
 
-    def put(settings: Settings, *names: str) -> None:
+    def put(settings: Settings, *names: str, weights: str = "") -> None:
         store = ModelStore(settings.home / "models")
         with store.staging() as folder:
             entry = folder / "entry"
@@ -227,16 +230,17 @@ def install():
                 source="shelf",
                 locator="shelf:tiny",
                 converted_from=WeightsFormat.SAFETENSORS,
+                weights=weights,
                 capabilities=frozenset({Capability.COMPLETION}),
                 files=(ModelFile(path="config.json", size=2, sha256=hashlib.sha256(b"{}").hexdigest()),),
             )
             store.commit(entry, manifest, [ModelName.parse(name) for name in names])
 
-    return lambda *arguments: _in_a_thread(put, *arguments)
+    return lambda *arguments, **options: _in_a_thread(put, *arguments, **options)
 
 
-def _in_a_thread(function: Callable[..., None], *arguments: object) -> None:
+def _in_a_thread(function: Callable[..., None], *arguments: object, **options: object) -> None:
     """Run what blocks outside of the loop, which is watched."""
-    thread = threading.Thread(target=function, args=arguments)
+    thread = threading.Thread(target=function, args=arguments, kwargs=options)
     thread.start()
     thread.join()

@@ -241,6 +241,21 @@ async def test_a_key_is_taken_in_two_headers(locked, path, headers, status):
         assert response.status == status
 
 
+@pytest.mark.parametrize("path", ["/api/generate", "/v1/completions"])
+async def test_requests_bear_a_digest_of_their_key(settings, serving, path):
+    """Clients are told apart by their key, which itself goes no further than the server."""
+    owners = []
+    for key in (KEY, "another key", None):
+        async with serving(attrs.evolve(settings, server=ServerSettings(api_key=key))) as served:
+            body = {"model": "scripted:1b", "prompt": "hi", "stream": False}
+            async with served.http.post(path, json=body, headers={"x-api-key": key or "any"}) as response:
+                assert response.status == 200
+            owners.append(served.scripted.asked[-1].owner)
+    assert owners[2] == ""
+    assert len(set(owners)) == 3
+    assert not any(KEY in owner for owner in owners)
+
+
 async def test_a_key_of_odd_bytes_is_wrong_not_fatal(locked):
     """Bytes that are no UTF-8 are compared like any others."""
     request = b"GET /api/tags HTTP/1.1\r\nHost: localhost\r\nx-api-key: \xff\xfe\r\nConnection: close\r\n\r\n"

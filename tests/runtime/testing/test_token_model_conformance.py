@@ -72,7 +72,16 @@ class Generous(ChecksumModel):
     """Gives logits to rows that want none."""
 
     def forward(self, batch):
-        return super().forward(TokenBatch(tuple(attrs.evolve(row, wants_logits=True) for row in batch.rows)))
+        return super().forward(TokenBatch(tuple(attrs.evolve(row, logits=1) for row in batch.rows)))
+
+
+class Single(ChecksumModel):
+    """Gives logits of the last token only, however many are wanted."""
+
+    def forward(self, batch):
+        wanted = [row.logits for row in batch.rows]
+        rows = (attrs.evolve(row, logits=min(row.logits, 1)) for row in batch.rows)
+        return np.repeat(super().forward(TokenBatch(tuple(rows))), [w for w in wanted if w], axis=0)
 
 
 class Padded(ChecksumModel):
@@ -141,6 +150,13 @@ class CopyingAll(ChecksumModel):
         self._cache[target] = [0] * length
 
 
+class Wiping(ChecksumModel):
+    """Forgets all of a slot that keeps a part."""
+
+    def release(self, slot, length):
+        self._cache[slot] = [0] * length
+
+
 class Short(ChecksumModel):
     """Has no room for the last token of a window."""
 
@@ -191,6 +207,8 @@ BROKEN = {
     Restarting: "test_sequence_can_be_rewound",
     Spilling: "test_neighbouring_slots_are_left_alone",
     Lending: "test_copied_prefix_continues_in_both_slots",
+    Single: "test_last_tokens_of_a_row_have_logits_where_asked",
+    Wiping: "test_released_slot_keeps_its_first_tokens",
     CopyingAll: "test_copied_prefix_continues_in_both_slots",
     Short: "test_every_slot_holds_a_whole_window",
     Shared: EMBEDDINGS,

@@ -15,6 +15,7 @@ from homeport import (
     HomeportError,
     Message,
     PluginError,
+    Priority,
     PromptAccepted,
     Role,
     Sampling,
@@ -44,7 +45,14 @@ EVENTS = st.one_of(
 @given(PROMPTS)
 def test_request_survives_the_channel(prompt):
     """A worker sees the request that the host sent."""
-    request = GenerationRequest(id="r", model="", prompt=prompt, sampling=Sampling(seed=3, stop=("x",)))
+    request = GenerationRequest(
+        id="r",
+        model="",
+        prompt=prompt,
+        sampling=Sampling(seed=3, stop=("x",)),
+        priority=Priority.LOW,
+        owner="k",
+    )
     payload = channel.frame(channel.generate_message(request))[channel.LENGTH_BYTES :]
     assert channel.request_of(channel.to_worker_decoder.decode(payload)) == request
 

@@ -73,6 +73,22 @@ async def test_leaving_a_stream_frees_its_slot(running):
         assert time.monotonic() - started < 2  # all 400 tokens would take 4 s
 
 
+async def test_leaving_before_the_prompt_is_sent_frees_the_slot(running):
+    """A client that leaves while its prompt is on its way is not answered to nobody."""
+    async with running(slots=1, step_seconds=0.05) as worker:
+        os.kill(worker.pid, signal.SIGSTOP)
+        leaving = asyncio.create_task(read(worker, ask("left", "x" * 4_000_000, 400)))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        leaving.cancel()
+        os.kill(worker.pid, signal.SIGCONT)
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        started = time.monotonic()
+        assert await read(worker, ask("next", "hi", 3)) == checksum_answer("hi", 3)
+        assert time.monotonic() - started < 3  # the rest of the window would take 6 s
+
+
 async def test_killed_worker_ends_every_stream_with_an_error(running):
     """``kill -9`` mid-answer reaches the reader, and later requests too, as a typed error."""
     async with running(step_seconds=0.01) as worker:

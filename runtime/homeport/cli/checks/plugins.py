@@ -1,7 +1,8 @@
-"""Plugins that failed or lack something."""
+"""Plugins that failed or lack something, and what backends say of themselves."""
 
 from collections.abc import Iterator
 
+from homeport.cli.checks.backends import backend_findings
 from homeport.cli.checks.finding import Finding, failed, ok, warning
 from homeport.config.settings import Settings
 from homeport.domain.errors import PluginError
@@ -21,6 +22,7 @@ def plugin_findings(settings: Settings) -> Iterator[Finding]:
     if not faults:
         yield ok("plugins", ", ".join(_described(status) for status in registry.plugins) or "none installed")
     yield _backends(registry)
+    yield from backend_findings(settings, registry)
 
 
 def _backends(registry: PluginRegistry) -> Finding:

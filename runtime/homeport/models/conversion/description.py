@@ -15,6 +15,9 @@ class Description:
 
     converted_from: WeightsFormat
     quantization: str
+    weights: str = ""
+    weights_note: str = ""
+    bits_per_weight: float = 0.0
     license: str = ""
     template: str = ""
     parameters: Mapping[str, Value] = attrs.field(factory=dict)

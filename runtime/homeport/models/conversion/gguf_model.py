@@ -5,43 +5,44 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-from gguf.constants import GGMLQuantizationType, LlamaFileType
-from gguf.quants import dequantize
-from numpy.typing import NDArray
+import attrs
+from gguf.constants import LlamaFileType
 
 from homeport.domain.errors import PullError
 from homeport.domain.models import Capability
-from homeport.models.conversion.architectures import DecoderShape, MappedTensor
+from homeport.domain.quantisation import WeightsWish
+from homeport.models.conversion.architectures import DecoderShape
 from homeport.models.conversion.description import Description
 from homeport.models.conversion.fields import Fields
-from homeport.models.conversion.gguf_file import Field, GgufFile, GgufTensor
-from homeport.models.conversion.room import check_room
-from homeport.models.conversion.safetensors_file import Progress, TensorPlan, write_safetensors
+from homeport.models.conversion.gguf_file import Field, GgufFile
+from homeport.models.conversion.gguf_weights import gguf_weight
+from homeport.models.conversion.safetensors_file import Progress
 from homeport.models.conversion.sampling_defaults import from_gguf
 from homeport.models.conversion.vocabulary import Vocabulary, read_vocabulary
+from homeport.models.conversion.weight_forms import choose_forms, weights_label
+from homeport.models.conversion.writing import WeightsWriter
 from homeport.models.manifest import WeightsFormat
 from homeport.models.records import Value
+from homeport.worker.cores import usable_cores
 
-_KEPT_FORMATS: Mapping[GGMLQuantizationType, tuple[str, type[np.generic]]] = {
-    GGMLQuantizationType.F32: ("F32", np.float32),
-    GGMLQuantizationType.F16: ("F16", np.float16),
-    GGMLQuantizationType.BF16: ("BF16", np.uint16),
-}
-"""Kept as they are; everything else becomes float32. numpy has no bfloat16: its bits travel as uint16."""
-_DTYPE_NAMES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_DTYPE_NAMES = {"fp16": "float16", "bf16": "bfloat16"}
+"""What config.json says the weights are; float32 stands for packed ones too."""
 _LISTED_VALUES = 5
 """Longer lists of metadata are left empty, as Ollama's show route does."""
 
 
-def convert_gguf(path: Path, folder: Path, *, room_bytes: int, progress: Progress) -> Description:
+def convert_gguf(
+    path: Path, folder: Path, *, wish: WeightsWish, room_bytes: int, progress: Progress
+) -> Description:
     """Write config, tokenizer and weights of a GGUF file into a folder.
 
-    Quantised weights become float32; 16-bit floats keep their bits.
+    Quantised weights keep their bits, or what is closest to them in the packed form, unless other ones are
+    wanted.
 
     Args:
         path: The file.
         folder: Where to; must exist.
+        wish: What is wanted of the weights.
         room_bytes: What the result may take.
         progress: Told the bytes written so far and in all.
 
@@ -51,24 +52,26 @@ def convert_gguf(path: Path, folder: Path, *, room_bytes: int, progress: Progres
     file = GgufFile(path)
     fields = Fields(file.fields)
     shape = DecoderShape.read(file)
-    tensors = shape.tensors(file)
+    threads = usable_cores()
+    weights = [gguf_weight(file, tensor, threads) for tensor in shape.tensors(file)]
     vocabulary = read_vocabulary(fields)
     if vocabulary.size != shape.vocabulary:
         raise PullError(
             f"the GGUF file has {vocabulary.size} tokens and {shape.vocabulary} rows of embeddings"
         )
-    plans = {_plan(file.tensors[tensor.source], tensor): tensor for tensor in tensors}
-    check_room(sum(plan.size for plan in plans), room_bytes)
+    forms = choose_forms(wish, shape.config(), weights, generates=True)
+    writer = WeightsWriter(forms=forms.forms, threads=threads, room_bytes=room_bytes)
+    size = writer.write(folder / "model.safetensors", weights, progress)
+    label = weights_label(weights, forms)
     template = fields.text("tokenizer.chat_template", "")
-    _write_configs(folder, shape, vocabulary, template, _main_dtype(plans))
-    write_safetensors(
-        folder / "model.safetensors",
-        plans,
-        lambda plan: _values(file, file.tensors[plans[plan].source], plans[plan]),
-        progress,
+    _write_configs(folder, shape, vocabulary, template, _DTYPE_NAMES.get(label, "float32"))
+    description = _describe(file, fields, shape, sum(weight.elements for weight in weights))
+    return attrs.evolve(
+        description,
+        weights=label,
+        weights_note=forms.note,
+        bits_per_weight=round(size * 8 / description.parameter_count, 2),
     )
-    parameter_count = sum(file.tensors[tensor.source].elements for tensor in tensors)
-    return _describe(file, fields, shape, parameter_count)
 
 
 def _describe(file: GgufFile, fields: Fields, shape: DecoderShape, parameter_count: int) -> Description:
@@ -85,39 +88,6 @@ def _describe(file: GgufFile, fields: Fields, shape: DecoderShape, parameter_cou
         embedding_length=shape.hidden,
         facts={**_facts(file.fields), "general.parameter_count": parameter_count},
     )
-
-
-def _plan(source: GgufTensor, tensor: MappedTensor) -> TensorPlan:
-    dtype, _ = _KEPT_FORMATS.get(source.kind, ("F32", np.float32))
-    return TensorPlan(tensor.target, dtype, source.shape)
-
-
-def _values(file: GgufFile, source: GgufTensor, tensor: MappedTensor) -> NDArray[np.generic]:
-    raw = file.raw(source)
-    values: NDArray[np.generic]
-    if source.kind in _KEPT_FORMATS:
-        values = raw.view(_KEPT_FORMATS[source.kind][1]).reshape(source.shape)
-    else:
-        rows = raw.reshape(*source.shape[:-1], -1)
-        try:
-            values = dequantize(rows, source.kind).reshape(source.shape)
-        except NotImplementedError as error:
-            raise PullError(f"weights of format {source.kind.name} cannot be converted") from error
-    return _unpaired(values, tensor.paired_heads) if tensor.paired_heads else values
-
-
-def _unpaired(rows: NDArray[np.generic], heads: int) -> NDArray[np.generic]:
-    """Put rotary rows back in two halves per head: [heads * width, ...] from pairs (i, i + width / 2)."""
-    halves = rows.reshape(heads, rows.shape[0] // heads // 2, 2, *rows.shape[1:])
-    return halves.swapaxes(1, 2).reshape(rows.shape)
-
-
-def _main_dtype(plans: Mapping[TensorPlan, MappedTensor]) -> str:
-    """Name the number format of most weights."""
-    sizes: dict[str, int] = {}
-    for plan in plans:
-        sizes[plan.dtype] = sizes.get(plan.dtype, 0) + plan.size
-    return _DTYPE_NAMES[max(sizes, key=sizes.__getitem__)]
 
 
 def _write_configs(

@@ -5,6 +5,7 @@ from pathlib import Path
 import attrs
 
 from homeport.domain.errors import PullError
+from homeport.domain.quantisation import WeightsWish
 from homeport.models.conversion.description import Description
 from homeport.models.conversion.gguf_model import convert_gguf
 from homeport.models.conversion.published_folder import import_folder
@@ -15,7 +16,13 @@ from homeport.plugin.protocols import Artifact
 
 
 def convert(
-    download: Path, folder: Path, *, artifact: Artifact, room_bytes: int, progress: Progress
+    download: Path,
+    folder: Path,
+    *,
+    artifact: Artifact,
+    wish: WeightsWish,
+    room_bytes: int,
+    progress: Progress,
 ) -> Manifest:
     """Turn a download into the files of an entry.
 
@@ -23,6 +30,7 @@ def convert(
         download: What a source left: one GGUF file, or a folder in Hugging Face layout.
         folder: Where to; must not exist.
         artifact: Where the download came from.
+        wish: What is wanted of the weights.
         room_bytes: What the result may take.
         progress: Told the bytes done so far and in all.
 
@@ -30,11 +38,12 @@ def convert(
         PullError: The download is damaged, or holds what cannot be taken over for sure.
     """
     folder.mkdir()
-    description = _describe(download, folder, room_bytes, progress)
+    description = _describe(download, folder, wish, room_bytes, progress)
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return Manifest(
         source=artifact.source,
         locator=artifact.locator,
+        quant=wish.quantisation,
         files=tuple(
             ModelFile(
                 path=path.relative_to(folder).as_posix(),
@@ -47,10 +56,12 @@ def convert(
     )
 
 
-def _describe(download: Path, folder: Path, room_bytes: int, progress: Progress) -> Description:
+def _describe(
+    download: Path, folder: Path, wish: WeightsWish, room_bytes: int, progress: Progress
+) -> Description:
     gguf_files = list(download.glob("*.gguf"))
     if not gguf_files:
-        return import_folder(download, folder, progress)
+        return import_folder(download, folder, wish=wish, room_bytes=room_bytes, progress=progress)
     if len(gguf_files) > 1:
         raise PullError(f"the source left {len(gguf_files)} GGUF files, expected one")
-    return convert_gguf(gguf_files[0], folder, room_bytes=room_bytes, progress=progress)
+    return convert_gguf(gguf_files[0], folder, wish=wish, room_bytes=room_bytes, progress=progress)

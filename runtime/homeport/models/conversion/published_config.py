@@ -46,7 +46,7 @@ def describe_config(
 
     Args:
         config: Content of config.json.
-        weights: Number of weights per number format.
+        weights: Number of weights per number format; packed ones are Q4 and Q8.
         is_sentence_model: Whether modules.json makes it a maker of sentence embeddings.
         sentence_length: ``max_seq_length`` of sentence_bert_config.json, where there is one.
 
@@ -58,7 +58,7 @@ def describe_config(
         raise PullError(f"config.json has model_type {family!r:.80}, expected a text")
     context = _context(config, sentence_length)
     width = _first(config, _WIDTH_KEYS)
-    floats = {dtype: count for dtype, count in weights.items() if "F" in dtype} or dict(weights)
+    floats = {dtype: count for dtype, count in weights.items() if _counts(dtype)} or dict(weights)
     parameter_count = sum(floats.values())
     return Description(
         converted_from=WeightsFormat.SAFETENSORS,
@@ -76,6 +76,11 @@ def describe_config(
             **_further_facts(config, family),
         },
     )
+
+
+def _counts(dtype: str) -> bool:
+    """Say whether tensors of a number format hold weights: floats, and packed ones."""
+    return "F" in dtype or dtype.startswith("Q")
 
 
 def _context(config: Mapping[str, object], sentence_length: object) -> int:

@@ -12,11 +12,17 @@ from tokenizers import Tokenizer
 
 from homeport.domain.errors import PullError, StoreError
 from homeport.domain.models import Capability
+from homeport.domain.quantisation import WeightsWish
 from homeport.models.conversion.description import Description
+from homeport.models.conversion.folder_weights import folder_weights
 from homeport.models.conversion.published_config import describe_config
-from homeport.models.conversion.safetensors_file import Progress, read_safetensors_head
+from homeport.models.conversion.safetensors_file import Progress
 from homeport.models.conversion.sampling_defaults import from_generation_config
+from homeport.models.conversion.source_weight import SourceWeight
+from homeport.models.conversion.weight_forms import choose_forms, weights_label
+from homeport.models.conversion.writing import WeightsWriter
 from homeport.models.durable import read_record, regular_size
+from homeport.worker.cores import usable_cores
 
 _CONFIG_FILES = (
     "config.json",
@@ -31,6 +37,7 @@ _MODULES_FILE = "modules.json"
 _WEIGHTS_FILE = "model.safetensors"
 _INDEX_FILE = "model.safetensors.index.json"
 _CARD_FILE = "README.md"
+_DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.joblib")
 _SHARD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors")
 _POOLING_FOLDER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -39,43 +46,72 @@ _CODE_KEY = "auto_map"
 """Names Python code beside the model; nothing of homeport follows it."""
 
 
-def import_folder(download: Path, folder: Path, progress: Progress) -> Description:
-    """Move the files of a published model into a folder of the store.
+def import_folder(
+    download: Path, folder: Path, *, wish: WeightsWish, room_bytes: int, progress: Progress
+) -> Description:
+    """Take the files of a published model over into a folder of the store.
+
+    Files of weights that stay as they are are moved; others are written anew, as one, and left behind.
 
     Args:
         download: What a source left.
         folder: Where to; must exist, on the same disk.
+        wish: What is wanted of the weights.
+        room_bytes: What may be written.
         progress: Told the bytes taken over so far and in all.
 
     Raises:
         PullError: A file is missing, damaged, or of a kind that is refused.
     """
+    configs = _read_configs(download)
+    _check_tokenizer(download / _TOKENIZER_FILE)
+    sentence_files = _sentence_files(download)
+    weights = folder_weights(download, _shards(download))
+    description = describe_config(
+        configs["config.json"],
+        _count_weights(weights),
+        is_sentence_model=bool(sentence_files),
+        sentence_length=configs.get("sentence_bert_config.json", {}).get("max_seq_length"),
+    )
+    generates = Capability.COMPLETION in description.capabilities
+    forms = choose_forms(wish, configs["config.json"], weights, generates=generates)
+    label = weights_label(weights, forms)
+    if label in _DTYPES and not forms.keeps_all:
+        configs["config.json"].pop("torch_dtype", None)
+        configs["config.json"]["dtype"] = _DTYPES[label]
+    _write_configs(folder, configs)
+    others = [_TEMPLATE_FILE] if (download / _TEMPLATE_FILE).is_file() else []
+    _move(download, folder, [_TOKENIZER_FILE, *others, *sentence_files])
+    if forms.keeps_all:
+        size = _move_weights(download, folder, weights, progress)
+    else:
+        writer = WeightsWriter(forms=forms.forms, threads=usable_cores(), room_bytes=room_bytes)
+        size = writer.write(folder / _WEIGHTS_FILE, weights, progress)
+    return attrs.evolve(
+        description,
+        weights=label,
+        weights_note=forms.note,
+        bits_per_weight=round(size * 8 / max(description.parameter_count, 1), 2),
+        license=_license(download),
+        template=_template(folder, configs) if generates else "",
+        parameters=from_generation_config(configs.get("generation_config.json", {})),
+    )
+
+
+def _read_configs(download: Path) -> dict[str, dict[str, Any]]:
     configs = {name: _read_object(download / name) for name in _CONFIG_FILES if (download / name).is_file()}
     if "config.json" not in configs:
         raise PullError(
             "the model has no config.json", hint="ask for one in Hugging Face layout, or a GGUF file"
         )
-    _check_tokenizer(download / _TOKENIZER_FILE)
-    shards = _shards(download)
-    sentence_files = _sentence_files(download)
-    description = describe_config(
-        configs["config.json"],
-        _count_weights(download, shards),
-        is_sentence_model=bool(sentence_files),
-        sentence_length=configs.get("sentence_bert_config.json", {}).get("max_seq_length"),
-    )
+    return configs
+
+
+def _write_configs(folder: Path, configs: Mapping[str, dict[str, Any]]) -> None:
+    """Write configurations, without what names code."""
     for name, content in configs.items():
         content.pop(_CODE_KEY, None)
         (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    others = [name for name in (_TEMPLATE_FILE, _INDEX_FILE) if (download / name).is_file()]
-    _move(download, folder, [_TOKENIZER_FILE, *shards, *others, *sentence_files], progress)
-    generates = Capability.COMPLETION in description.capabilities
-    return attrs.evolve(
-        description,
-        license=_license(download),
-        template=_template(folder, configs) if generates else "",
-        parameters=from_generation_config(configs.get("generation_config.json", {})),
-    )
 
 
 def _check_tokenizer(path: Path) -> None:
@@ -110,11 +146,11 @@ def _shards(download: Path) -> list[str]:
     return shards
 
 
-def _count_weights(download: Path, shards: Sequence[str]) -> Counter[str]:
-    weights: Counter[str] = Counter()
-    for shard in shards:
-        weights.update(read_safetensors_head(download / shard))
-    return weights
+def _count_weights(weights: Sequence[SourceWeight]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for weight in weights:
+        counts[weight.dtype] += weight.elements
+    return counts
 
 
 def _sentence_files(download: Path) -> list[str]:
@@ -161,15 +197,21 @@ def _license(folder: Path) -> str:
     return found[1] if found else ""
 
 
-def _move(download: Path, folder: Path, names: Sequence[str], progress: Progress) -> None:
-    sizes = [regular_size(download / name) or 0 for name in names]
-    done = 0
-    for name, size in zip(names, sizes, strict=True):
+def _move_weights(download: Path, folder: Path, weights: Sequence[SourceWeight], progress: Progress) -> int:
+    """Take over the files of weights as they are; give the bytes of the weights."""
+    index = [_INDEX_FILE] if (download / _INDEX_FILE).is_file() else []
+    names = [*_shards(download), *index]
+    total = sum(regular_size(download / name) or 0 for name in names)
+    _move(download, folder, names)
+    progress(total, total)
+    return sum(weight.stored_bytes for weight in weights)
+
+
+def _move(download: Path, folder: Path, names: Sequence[str]) -> None:
+    for name in names:
         target = folder / name
         target.parent.mkdir(exist_ok=True)
         (download / name).rename(target)
-        done += size
-        progress(done, sum(sizes))
 
 
 def _read_object(path: Path) -> dict[str, Any]:

@@ -91,6 +91,9 @@ class ChunkEncoder:
         chunk.prompt_eval_duration = nanoseconds(usage.prompt_seconds)
         chunk.eval_count = usage.completion_tokens
         chunk.eval_duration = nanoseconds(usage.completion_seconds)
+        if usage.drafted_tokens:
+            chunk.draft_count = usage.drafted_tokens
+            chunk.draft_accepted_count = usage.accepted_tokens
         if isinstance(chunk, GenerateChunk) and self.returns_context and finished.context:
             chunk.context = finished.context
         return chunk

@@ -13,7 +13,7 @@ from homeport.server.option_fields import model_options, read_options
 from homeport.server.quoting import quoted, shown
 from homeport.server.request_ids import generation_id
 from homeport.server.schemas.ollama import InferenceRequest
-from homeport.server.state import ARRIVED_AT, RUNTIME
+from homeport.server.state import ARRIVED_AT, OWNER, RUNTIME
 from homeport.server.streaming import NDJSON
 
 _THINK_LEVELS = ("high", "medium", "low", "max")
@@ -86,6 +86,7 @@ async def infer(
         context_length=options.context_length,
         truncate=body.truncate is not False,
         keep_alive_seconds=read_keep_alive(body.keep_alive),
+        owner=request[OWNER],
     )
     return await answer(request, [generation], encoder, framing=None if body.stream is False else NDJSON)
 

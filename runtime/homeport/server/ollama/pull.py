@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from aiohttp import web
 
+from homeport.domain.quantisation import Quantisation
 from homeport.models.flight import PullProgress
 from homeport.models.names import ModelName
 from homeport.server.bodies import read_body
@@ -26,8 +27,10 @@ async def pull(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, schema.PullRequest)
     name = body.model or body.name or ""
     ModelName.parse(name)
+    quantisation = None if body.quant is None else Quantisation.parse(body.quant)
     # The last listener to leave a pull cancels it.
-    async with aclosing(request.app[RUNTIME].pull(name, force=bool(body.force))) as progress:
+    pulling = request.app[RUNTIME].pull(name, force=bool(body.force), quantisation=quantisation)
+    async with aclosing(pulling) as progress:
         if body.stream is not False:
             return await _stream(request, progress)
         async for _ in progress:

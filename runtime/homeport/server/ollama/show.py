@@ -64,11 +64,22 @@ def _model_info(model: ModelInfo, *, verbose: bool) -> Iterator[tuple[str, objec
         f"{model.family}.{_CONTEXT_LENGTH}": model.context_length,
         f"{model.family}.embedding_length": model.embedding_length,
     }
-    for key, value in (known | dict(model.facts)).items():
+    for key, value in (known | dict(model.facts) | _stored_weights(model)).items():
         if _CONTEXT_LENGTH in key and key not in known:
             continue
         is_long = isinstance(value, list | tuple) and len(value) > _WHOLE_ARRAY_ITEMS
         yield key, [] if is_long and not verbose else value
+
+
+def _stored_weights(model: ModelInfo) -> dict[str, object]:
+    """Tell how the weights are kept here, which GGUF has no key names for."""
+    if not model.weights:
+        return {}
+    return {
+        "homeport.weights": model.weights,
+        "homeport.weights_note": model.weights_note,
+        "homeport.bits_per_weight": model.bits_per_weight,
+    }
 
 
 def _modelfile(model: ModelInfo) -> str:

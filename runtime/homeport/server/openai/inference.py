@@ -17,6 +17,7 @@ from homeport.server.openai.options import DEFAULTS, cuts_prompts, read_options
 from homeport.server.option_fields import model_options
 from homeport.server.request_ids import generation_id
 from homeport.server.schemas.openai import InferenceRequest, ObjectName
+from homeport.server.state import OWNER
 from homeport.server.streaming import SSE
 
 _MOST_CHOICES_PER_PROMPT = 8
@@ -77,6 +78,7 @@ async def infer(
             context_length=options.context_length,
             truncate=truncate,
             keep_alive_seconds=keep_alive_seconds,
+            owner=request[OWNER],
         )
         for prompt in prompts
         for copy in range(copies)

@@ -86,10 +86,11 @@ class ShowRequest(NamedRequest, kw_only=True):
 
 
 class PullRequest(NamedRequest, kw_only=True):
-    """``POST /api/pull``; ``force`` fetches a model again although it is there."""
+    """``POST /api/pull``; ``force`` fetches a model again although it is there, ``quant`` is an extension."""
 
     stream: bool | None = None
     force: bool | None = None
+    quant: str | None = None
 
 
 class ErrorAnswer(msgspec.Struct, omit_defaults=True):
@@ -135,6 +136,8 @@ class Chunk(msgspec.Struct, kw_only=True):
     prompt_eval_duration: int | UnsetType = UNSET
     eval_count: int | UnsetType = UNSET
     eval_duration: int | UnsetType = UNSET
+    draft_count: int | UnsetType = UNSET
+    draft_accepted_count: int | UnsetType = UNSET
 
 
 class GenerateChunk(Chunk, kw_only=True):

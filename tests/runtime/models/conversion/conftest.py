@@ -1,6 +1,7 @@
 import pytest
 
 from homeport import Artifact
+from homeport.domain.quantisation import WeightsWish
 from homeport.models.aliases import AliasTable
 from homeport.models.conversion.importing import convert
 from homeport.models.names import ModelName
@@ -33,6 +34,11 @@ def starter(starter_gguf, tmp_path_factory):
     folder = tmp_path_factory.mktemp("starter") / "entry"
     artifact = Artifact(source="package-index", locator="tests")
     manifest = convert(
-        starter_gguf.parent, folder, artifact=artifact, room_bytes=10**10, progress=lambda *_: None
+        starter_gguf.parent,
+        folder,
+        artifact=artifact,
+        wish=WeightsWish(),
+        room_bytes=10**10,
+        progress=lambda *_: None,
     )
     return manifest, folder

@@ -7,6 +7,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from homeport.domain.errors import PullError
 from homeport.domain.models import Capability
+from homeport.domain.quantisation import Quantisation, WeightsWish
 from homeport.models.conversion.gguf_model import convert_gguf
 from homeport.models.manifest import WeightsFormat
 
@@ -17,11 +18,12 @@ ROOM = 10**9
 def converted(write_gguf, tmp_path):
     """Write a GGUF file and convert it; gives the description and the folder."""
 
-    def convert(*args, **content):
+    def convert(*args, quantisation=Quantisation.AUTO, **content):
         path = write_gguf(tmp_path / "tiny.gguf", *args, **content)
         folder = tmp_path / "entry"
         folder.mkdir()
-        return convert_gguf(path, folder, room_bytes=ROOM, progress=lambda *_: None), folder
+        wish = WeightsWish(quantisation)
+        return convert_gguf(path, folder, wish=wish, room_bytes=ROOM, progress=lambda *_: None), folder
 
     return convert
 
@@ -36,7 +38,7 @@ def test_weights_equal_transformers_own(converted, tmp_path, architecture, kind,
     pytest.importorskip("accelerate")
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    _, folder = converted(architecture, kind=kind, own_output=own_output)
+    _, folder = converted(architecture, kind=kind, own_output=own_output, quantisation=Quantisation.FP32)
     ours = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(
         tmp_path, gguf_file="tiny.gguf", dtype=torch.float32, config=ours.config
@@ -90,7 +92,9 @@ def test_the_same_file_converts_to_the_same_bytes(gguf_path, tmp_path):
     """Conversion is deterministic, so a digest names a model for good."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        convert_gguf(gguf_path, tmp_path / name, room_bytes=ROOM, progress=lambda *_: None)
+        convert_gguf(
+            gguf_path, tmp_path / name, wish=WeightsWish(), room_bytes=ROOM, progress=lambda *_: None
+        )
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
@@ -131,5 +135,5 @@ def test_refuses_to_fill_the_disk(gguf_path, tmp_path):
     folder = tmp_path / "entry"
     folder.mkdir()
     with pytest.raises(PullError, match=r"needs 0\.00 GB of disk, 0\.00 GB are left"):
-        convert_gguf(gguf_path, folder, room_bytes=1000, progress=lambda *_: None)
+        convert_gguf(gguf_path, folder, wish=WeightsWish(), room_bytes=1000, progress=lambda *_: None)
     assert list(folder.iterdir()) == []

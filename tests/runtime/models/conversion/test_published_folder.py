@@ -9,9 +9,11 @@ from tokenizers import Tokenizer, models
 
 from homeport.domain.errors import PullError
 from homeport.domain.models import Capability
+from homeport.domain.quantisation import WeightsWish
 from homeport.models.conversion.importing import convert
 from homeport.plugin.protocols import Artifact
 
+AUTO = WeightsWish()
 DECODER = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -57,11 +59,12 @@ def published(tmp_path):
 def importing(published, tmp_path):
     """Import the folder; gives the manifest and the entry."""
 
-    def run():
+    def run(wish=AUTO):
         manifest = convert(
             published,
             tmp_path / "entry",
             artifact=Artifact(source="tests", locator="tests:x"),
+            wish=wish,
             room_bytes=10**9,
             progress=lambda *_: None,
         )
@@ -122,7 +125,7 @@ def test_takes_all_shards(importing, published):
     (published / "model.safetensors").unlink()
     shards = [f"model-0000{number}-of-00002.safetensors" for number in (1, 2)]
     for shard in shards:
-        save_file({shard[:8]: np.ones(4, np.float16)}, published / shard)
+        save_file({shard[:11]: np.ones(4, np.float16)}, published / shard)
     write(published, "model.safetensors.index.json", {"weight_map": {"a": shards[0], "b": shards[1]}})
     manifest, entry = importing()
     assert manifest.parameter_count == 8

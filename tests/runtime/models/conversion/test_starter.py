@@ -1,7 +1,10 @@
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
 from homeport import Artifact, Capability
+from homeport.domain.quantisation import WeightsWish
+from homeport.models.conversion.folder_weights import folder_weights
 from homeport.models.conversion.importing import convert
 
 pytestmark = pytest.mark.model
@@ -12,6 +15,7 @@ def test_describes_the_starter_model(starter):
     manifest, _ = starter
     assert (manifest.family, manifest.quantization, manifest.license) == ("llama", "Q4_1", "apache-2.0")
     assert (manifest.parameter_count, manifest.context_length) == (134_515_008, 8192)
+    assert (manifest.weights, manifest.bits_per_weight) == ("int4", 5.74)
     assert manifest.embedding_length == 576
     assert "<|im_start|>assistant" in manifest.template
     assert manifest.facts["general.basename"] == "smollm2"
@@ -19,11 +23,15 @@ def test_describes_the_starter_model(starter):
 
 @pytest.mark.slow
 def test_weights_equal_transformers_own(starter, starter_gguf):
-    """Every tensor equals, bit by bit, what transformers makes of the same GGUF file."""
+    """Every packed tensor stands for what transformers makes of the same GGUF file, bit by bit."""
     pytest.importorskip("accelerate")
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    ours = transformers.AutoModelForCausalLM.from_pretrained(starter[1], dtype=torch.float32).state_dict()
+    ours = {
+        weight.name: torch.from_numpy(np.array(weight.values()))
+        for weight in folder_weights(starter[1], ["model.safetensors"])
+    }
+    ours["lm_head.weight"] = ours["model.embed_tokens.weight"]  # it is tied
     theirs = transformers.AutoModelForCausalLM.from_pretrained(
         starter_gguf.parent, gguf_file=starter_gguf.name, dtype=torch.float32
     ).state_dict()
@@ -65,6 +73,7 @@ def test_takes_over_the_embedding_model(fetched, tmp_path):
         fetched("all-minilm"),
         tmp_path / "entry",
         artifact=artifact,
+        wish=WeightsWish(),
         room_bytes=10**10,
         progress=lambda *_: None,
     )

@@ -216,6 +216,24 @@ async def test_log_probabilities_only_when_asked(served, fields, wanted):
     assert (await _asked(served, **fields)).sampling.top_logprobs == wanted
 
 
+async def test_cached_and_guessed_tokens_are_counted(served):
+    """The last chunk tells what was known of the prompt, and what was guessed where anything was."""
+
+    async def script(_):
+        yield PromptAccepted(9)
+        yield Finished(
+            FinishReason.STOP, Usage(prompt_tokens=9, cached_tokens=6, drafted_tokens=5, accepted_tokens=2)
+        )
+
+    assert not {"draft_count", "draft_accepted_count"} & set(
+        (await _lines(served, {"model": "echo", "prompt": "a"}))[-1]
+    )
+    served.scripted.script = script
+    last = (await _lines(served, {"model": "scripted:1b", "prompt": "hi"}))[-1]
+    assert (last["prompt_eval_count"], last["prompt_eval_cached_count"]) == (9, 6)
+    assert (last["draft_count"], last["draft_accepted_count"]) == (5, 2)
+
+
 async def test_a_cut_prompt_and_the_route_stand_in_headers(served):
     """The client can see that its prompt was cut and who served it."""
 

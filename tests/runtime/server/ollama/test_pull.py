@@ -49,6 +49,32 @@ async def test_a_bad_name_is_refused_before_the_stream(served, name, stream):
     assert answer == (400, {"error": "invalid model name"})
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_unknown_quantisation_is_refused_before_the_stream(served, stream):
+    """The extension ``quant`` has a few values, which the error lists."""
+    body = {"model": "tiny", "stream": stream, "quant": "q4_k_m"}
+    status, answer = await served.json("POST", "/api/pull", body)
+    assert status == 400
+    assert answer["error"] == "quant is 'q4_k_m', it can be auto, int4, int8, bf16, fp32"
+
+
+async def test_a_quantisation_can_be_asked_for(served, settings, install):
+    """An installed model of that type is not fetched again."""
+    install(settings, "tiny", weights="int4")
+    body = {"model": "tiny", "stream": False, "quant": "int4"}
+    assert await served.json("POST", "/api/pull", body) == (200, {"status": "success"})
+
+
+async def test_another_quantisation_than_the_installed_one_is_fetched(served, settings, install):
+    """The fetch begins; the shelf of these tests is none that a fetching process can import."""
+    install(settings, "tiny", weights="int4")
+    status, answer = await served.json(
+        "POST", "/api/pull", {"model": "tiny", "stream": False, "quant": "int8"}
+    )
+    assert status == 500
+    assert answer["error"].startswith("fetching failed")
+
+
 def test_lines_of_one_stage_come_at_a_pace():
     """The first and the last line of a stage pass, those between at most every 60 ms."""
     pace = _Pace()

@@ -15,6 +15,9 @@ async def test_show_tells_all_that_is_known(served):
         "llama.embedding_length": 64,
         "llama.block_count": 2,
         "tokens": [],
+        "homeport.weights": "int4",
+        "homeport.weights_note": "the source is quantised, its bits are kept",
+        "homeport.bits_per_weight": 5.74,
     }
     assert answer["parameters"].splitlines() == [
         "temperature                    0.3",
@@ -41,6 +44,7 @@ async def test_what_is_unknown_is_left_out(served):
     assert not {"parameters", "template", "license", "error"} & set(answer)
     assert answer["capabilities"] == ["embedding"]
     assert answer["model_info"]["general.architecture"] == "bert"
+    assert not any(key.startswith("homeport.") for key in answer["model_info"])
 
 
 async def test_verbose_keeps_long_arrays(served):

@@ -102,6 +102,19 @@ async def test_usage_comes_last_when_asked_for(served):
     assert last["usage"]["total_tokens"] == 5
 
 
+async def test_cached_tokens_are_told(served):
+    """The details of the prompt say how much of it was known."""
+
+    async def script(_):
+        yield PromptAccepted(9)
+        yield Finished(FinishReason.STOP, Usage(prompt_tokens=9, cached_tokens=6, completion_tokens=1))
+
+    served.scripted.script = script
+    _, answer = await served.json("POST", PATH, {"model": "scripted:1b", "messages": HI})
+    assert answer["usage"]["prompt_tokens_details"] == {"cached_tokens": 6}
+    assert answer["usage"]["prompt_tokens"] == 9
+
+
 async def test_an_empty_answer_still_has_role_and_reason(served):
     """A model that says nothing gives a role and a reason, and content is a text."""
 

@@ -1,0 +1,98 @@
+"""The way through the native library: whether a model can take it, and how."""
+
+import math
+
+import attrs
+from loguru import logger
+
+from homeport import LoadError, LoadPlan
+from homeport_transformers import native_library
+from homeport_transformers.checkpoint import Checkpoint
+from homeport_transformers.config import TransformersConfig
+from homeport_transformers.decoder_shape import DecoderShape, why_not_fast, why_not_native
+from homeport_transformers.decoder_tensors import DecoderTensors
+from homeport_transformers.native_decoder import NativeDecoder, NativeWay
+from homeport_transformers.native_library import Isa, Kind
+from homeport_transformers.native_weights import odd_packing
+
+_PLANES = {"int8": 1, "int16": 2}
+_FEW_WEIGHTS = 500_000_000
+_NO_LIBRARY = "this installation has no native kernels"
+_NO_ISA = "the native kernels need AVX2, which this CPU does not have"
+
+
+@attrs.frozen
+class NativeRoute:
+    """Loads decoders into the native library.
+
+    Attributes:
+        config: The backend's settings.
+    """
+
+    config: TransformersConfig
+
+    def why_not(self, checkpoint: Checkpoint) -> str | None:
+        """Say why a model has to be computed another way; None when it need not.
+
+        Raises:
+            LoadError: The settings ask for an instruction set that is not there, or config.json is
+                impossible.
+        """
+        if not self.config.lean:
+            return "the setting lean is off"
+        if self.config.isa == "torch":
+            return "the setting isa is torch"
+        return self._missing() or why_not_fast(checkpoint.config) or _odd_model(checkpoint)
+
+    def load(self, checkpoint: Checkpoint, plan: LoadPlan) -> NativeDecoder:
+        """Load a model that ``why_not`` has nothing against.
+
+        Raises:
+            LoadError: Files and config.json contradict each other, or memory does not suffice.
+        """
+        library = native_library.installed_library()
+        isa = self._isa()
+        if library is None or isa is None:
+            raise LoadError(_NO_LIBRARY)
+        way = NativeWay(isa=isa, kind=self._kind(checkpoint), planes=self._planes(checkpoint))
+        logger.info(
+            "computing {} weights on {} threads through the native kernels: {}",
+            checkpoint.dtype,
+            plan.threads,
+            f"{isa.name}, {way.kind.name} cache, int{8 * way.planes} activations",
+        )
+        return NativeDecoder.load(checkpoint, plan, way, library)
+
+    def _missing(self) -> str | None:
+        if native_library.installed_library() is None:
+            if self.config.isa != "auto":
+                raise LoadError(
+                    f"[plugins.transformers-cpu] isa is {self.config.isa!r}, but {_NO_LIBRARY}",
+                    hint="Install a C++ compiler and reinstall homeport; `homeport doctor` says more",
+                )
+            return _NO_LIBRARY
+        return _NO_ISA if self._isa() is None else None
+
+    def _isa(self) -> Isa | None:
+        return native_library.choose_isa(self.config.isa, native_library.usable_isas())
+
+    def _kind(self, checkpoint: Checkpoint) -> Kind:
+        """Choose the type of the cache, and what unpacked matrices become."""
+        if self.config.dtype != "auto":
+            return Kind.F32 if self.config.dtype == "fp32" else Kind.BF16
+        return Kind.F32 if checkpoint.dtype in {"F32", "F16"} else Kind.BF16
+
+    def _planes(self, checkpoint: Checkpoint) -> int:
+        if self.config.activations != "auto":
+            return _PLANES[self.config.activations]
+        weights = sum(math.prod(tensor.shape) for tensor in checkpoint.tensors.values())
+        return _PLANES["int16" if weights < _FEW_WEIGHTS else "int8"]
+
+
+def _odd_model(checkpoint: Checkpoint) -> str | None:
+    shape = DecoderShape.read(checkpoint.config)
+    tensors = DecoderTensors(shape)
+    stray = tensors.strange(checkpoint)
+    if stray is not None:
+        return f"it holds the tensor {stray!r}"
+    return why_not_native(shape) or odd_packing(checkpoint, tensors)
