@@ -1,0 +1,146 @@
+"""What quantisation costs: Kullback-Leibler divergence and top-1 agreement with the original weights.
+
+    python -m benchmarks.quality --model starter --llama-cpp PYTHON --json
+
+The reference is transformers' own modelling code in float32 on the original weights, over the text that ships
+with the benchmarks, in windows of 256 tokens. Both engines read the same tokens, and quantised the same
+weights.
+"""
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+if __name__ == "__main__":  # run as a file: this folder's http.py must not hide the standard library's
+    sys.path[0] = str(Path(__file__).parents[1])
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.command import Setup, command
+from benchmarks.figures import rounded
+from benchmarks.installed import PUBLISHED, QUANTS, folder_of
+from benchmarks.model_files import ModelFiles
+from benchmarks.models import PEER_KINDS, STARTER, original_folder, peer_file
+from benchmarks.own_model import OwnModel, backend_config
+from benchmarks.passage import passage_tokens, windows
+from benchmarks.peer import bits_per_weight
+from benchmarks.random_llama import SIZES
+
+_WINDOW = 256
+_QUICK_WINDOW = 32
+_TAIL_PERCENT = 99
+
+Logits = NDArray[np.float32]
+
+
+@command(
+    "quality",
+    click.option("--model", type=click.Choice([*SIZES, STARTER]), default="1.1b", show_default=True),
+    click.option(
+        "--quant",
+        "quants",
+        type=click.Choice([*QUANTS, PUBLISHED]),
+        multiple=True,
+        default=QUANTS,
+        show_default=True,
+    ),
+    click.option("--setting", "settings", multiple=True, help="Of the backend, as isa=torch. Repeatable."),
+)
+def main(setup: Setup, *, model: str, quants: Sequence[str], settings: Sequence[str]):
+    """Compare the logits of each precision with those of the original weights in float32."""
+    original = original_folder(setup.models, model)
+    texts = windows(passage_tokens(original), _QUICK_WINDOW if setup.quick else _WINDOW)
+    texts = texts[:1] if setup.quick else texts
+    with TemporaryDirectory(dir=setup.models) as folder:
+        reference = _reference(original, texts, Path(folder) / "reference.npy", setup.threads)
+        kinds = [*PEER_KINDS, *({PUBLISHED} & set(quants))]
+        rows = [
+            _own(setup, model, quant, settings=settings, texts=texts, reference=reference) for quant in quants
+        ]
+        return rows + _peers(setup, model, kinds, texts=texts, reference=reference, folder=Path(folder))
+
+
+def _reference(original: Path, texts: Sequence[Sequence[int]], path: Path, threads: int) -> Logits:
+    """Compute the logits behind every token: float32 [windows, tokens, vocabulary], in a file."""
+    from transformers import AutoModelForCausalLM  # noqa: PLC0415 - not before options have been checked
+
+    torch.set_num_threads(threads)
+    model = AutoModelForCausalLM.from_pretrained(str(original), dtype=torch.float32, local_files_only=True)
+    shape = (len(texts), len(texts[0]), model.config.vocab_size)
+    written = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    with torch.inference_mode():
+        for place, text in enumerate(texts):
+            written[place] = model(torch.tensor([text])).logits[0].numpy()
+    return written
+
+
+def _own(
+    setup: Setup,
+    model: str,
+    quant: str,
+    *,
+    settings: Sequence[str],
+    texts: Sequence[Sequence[int]],
+    reference: Logits,
+):
+    folder = folder_of(setup.models, model, quant)
+    room = {"threads": setup.threads, "context": len(texts[0]), "sequences": 1}
+    own = OwnModel(folder, config=backend_config(settings), **room)
+    found = _compare(reference, (own.logits(text) for text in texts))
+    bits = ModelFiles.read(folder).bits_per_weight
+    return {"model": model, "engine": "homeport", "weights": quant, "bits": round(bits, 2), **found}
+
+
+def _peers(
+    setup: Setup,
+    model: str,
+    kinds: Sequence[str],
+    *,
+    texts: Sequence[Sequence[int]],
+    reference: Logits,
+    folder: Path,
+) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    with setup.llama_cpp() as peer:
+        if peer is None:
+            return rows
+        for kind in kinds:
+            path = peer_file(setup.models, model, kind)
+            length = len(texts[0])
+            peer.open(path, threads=setup.threads, context=length, sequences=1, outputs=length)
+            found = _compare(reference, peer.logits(texts, folder / "peer.npy"))
+            bits = round(bits_per_weight(path), 2)
+            rows.append({"model": model, "engine": "llama.cpp", "weights": kind, "bits": bits, **found})
+    return rows
+
+
+def _compare(reference: Logits, found: Iterable[Logits]) -> dict[str, object]:
+    """Give means over all tokens; the divergence is that of ``found`` from ``reference``, in nats."""
+    pairs = list(zip(reference, found, strict=True))
+    divergence = np.concatenate([_divergence(expected, got) for expected, got in pairs])
+    agree = np.concatenate([expected.argmax(1) == got.argmax(1) for expected, got in pairs])
+    return {
+        "tokens": int(divergence.size),
+        "mean_kl": rounded(float(divergence.mean())),
+        "p99_kl": rounded(float(np.percentile(divergence, _TAIL_PERCENT))),
+        "top1_agreement": rounded(float(agree.mean())),
+    }
+
+
+def _divergence(expected: Logits, got: Logits) -> NDArray[np.float64]:
+    """Give sum(p * (log p - log q)) of each row, in float64."""
+    p, q = _log_softmax(expected), _log_softmax(got)
+    return (np.exp(p) * (p - q)).sum(1)
+
+
+def _log_softmax(logits: Logits) -> NDArray[np.float64]:
+    shifted = logits.astype(np.float64) - logits.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+
+
+if __name__ == "__main__":
+    main()
