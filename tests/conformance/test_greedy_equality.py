@@ -1,9 +1,11 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from homeport import Finished, GenerationRequest, LoadPlan, Message, Role, Sampling, TextPrompt
 from homeport.domain.generation import ChatPrompt
@@ -36,12 +38,25 @@ def reference(starter_folder):
 
 
 @pytest.fixture(scope="module")
-def engine(starter_folder):
-    """homeport's engine around the lean forward pass on torch, in float32."""
-    config = import_object("homeport_transformers.config:TransformersConfig")(dtype="fp32", isa="torch")
+def float_folder(starter_folder, reference, tmp_path_factory):
+    """The starter model with its weights as float32."""
+    folder = tmp_path_factory.mktemp("float")
+    for file in starter_folder.iterdir():
+        if file.suffix in {".json", ".jinja"}:
+            shutil.copy(file, folder)
+    model, _ = reference
+    state = {name: tensor for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="module", params=["torch", "auto"])
+def engine(request, float_folder):
+    """homeport's engine around its forward pass on torch, and on the native kernels, in float32."""
+    config = import_object("homeport_transformers.config:TransformersConfig")(isa=request.param)
     model = import_object("homeport_transformers.model:TransformersModel")(config)
-    facts = model.load(starter_folder, PLAN)
-    return Engine(model, facts, TextTokenizer(starter_folder), PLAN)
+    facts = model.load(float_folder, PLAN)
+    return Engine(model, facts, TextTokenizer(float_folder), PLAN)
 
 
 def prompt_of(text, place):
@@ -49,7 +64,8 @@ def prompt_of(text, place):
     return ChatPrompt((Message(Role.USER, text),)) if place % 2 else TextPrompt(text)
 
 
-def ours(engine):
+@pytest.fixture(scope="module")
+def answers(engine):
     """All prompts at once, in one batch of eight slots: ids of prompt and answer."""
     sampling = Sampling(temperature=0, max_tokens=TOKENS)
     found = {}
@@ -74,14 +90,13 @@ def ids_of(tokenizer, place, text):
     return tokenizer(text).input_ids
 
 
-def test_greedy_output_equals_transformers_token_by_token(engine, reference):
+def test_greedy_output_equals_transformers_token_by_token(answers, reference):
     """Each of up to 64 tokens after 20 prompts, computed in one batch, is transformers' own likeliest.
 
     Given the same tokens before it, transformers chooses the same token at every place; by induction its
     greedy output is the same.
     """
     model, tokenizer = reference
-    answers = ours(engine)
     assert len(answers) == 20
     for place, text in enumerate(PROMPTS):
         prompt = ids_of(tokenizer, place, text)
@@ -91,10 +106,9 @@ def test_greedy_output_equals_transformers_token_by_token(engine, reference):
         assert found[len(prompt) :] == likeliest[len(prompt) - 1 : -1], f"prompt {place}"
 
 
-def test_greedy_output_equals_that_of_generate(engine, reference):
+def test_greedy_output_equals_that_of_generate(answers, reference):
     """The same for transformers' ``generate`` with its own cache, on four of the prompts."""
     model, tokenizer = reference
-    answers = ours(engine)
     for place in range(4):
         prompt = torch.tensor([ids_of(tokenizer, place, PROMPTS[place])])
         expected = model.generate(
