@@ -4,6 +4,7 @@ import torch
 
 _NATIVE_BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
 """CPU features that multiply bf16 without widening it first: x86, x86 and ARM."""
+_NAMES = {torch.float32: "fp32", torch.bfloat16: "bf16"}
 
 
 def multiplies_bf16() -> bool:
@@ -26,3 +27,8 @@ def compute_dtype(choice: str, stored: str) -> torch.dtype:
     if choice == "bf16" or (choice == "auto" and stored == "BF16" and multiplies_bf16()):
         return torch.bfloat16
     return torch.float32
+
+
+def computes_in(dtype: torch.dtype, library: str) -> str:
+    """Say for ``TokenModelFacts.computes`` which type a library computes in: ``fp32, torch``."""
+    return f"{_NAMES[dtype]}, {library}"

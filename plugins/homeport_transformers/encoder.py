@@ -11,6 +11,7 @@ from transformers import AutoModel
 from homeport import ContextOverflowError, InvalidRequestError, LoadPlan, TokenModelFacts
 from homeport_transformers.bounds import check_ids
 from homeport_transformers.checkpoint import Checkpoint
+from homeport_transformers.dtype import computes_in
 from homeport_transformers.library import build
 from homeport_transformers.sentence_pooling import SentencePooling
 
@@ -39,6 +40,7 @@ class SentenceEncoder:
             kv_bytes_per_token=0,
             embedding_length=model.config.hidden_size * len(pooling.modes),
             generates=False,
+            computes=computes_in(model.dtype, "transformers"),
         )
 
     @classmethod

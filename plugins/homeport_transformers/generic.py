@@ -13,6 +13,7 @@ from transformers.cache_utils import DynamicLayer
 
 from homeport import GenerationError, LoadError, LoadPlan, TokenBatch, TokenModelFacts, TokenRow
 from homeport_transformers.checkpoint import Checkpoint
+from homeport_transformers.dtype import computes_in
 from homeport_transformers.library import build
 
 _OTHER = "Choose a model of another architecture"
@@ -180,4 +181,5 @@ class GenericDecoder:
             context_length=context_length,
             kv_bytes_per_token=slot.size_bytes - first_bytes,
             rewinds=slot.cuttable,
+            computes=computes_in(self._model.dtype, "transformers"),
         )

@@ -42,11 +42,12 @@ class MappedFile:
     def __init__(self, path: Path) -> None:
         try:
             with path.open("rb") as file:
-                # Populated at once: a fault per 64 KiB would come in the first request instead.
-                flags = mmap.MAP_SHARED | mmap.MAP_POPULATE
-                self._mapping = mmap.mmap(file.fileno(), 0, flags=flags, prot=mmap.PROT_READ)
+                self._mapping = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_SHARED, prot=mmap.PROT_READ)
         except (OSError, ValueError) as error:
             raise LoadError(f"cannot map weights {path.name!r}: {error}", hint=REPAIR_HINT) from error
+        # Touched now: a fault per 64 KiB would come in the first request instead. MAP_POPULATE takes as long
+        # but holds the interpreter's lock meanwhile (CPython 3.11): 0.1 s per GB, seconds from a disk.
+        np.frombuffer(self._mapping, np.uint8)[:: mmap.PAGESIZE].max()
         length = int.from_bytes(self._mapping[:_LENGTH_BYTES], "little")
         self._begin = _LENGTH_BYTES + length
         self._head = json.loads(self._mapping[_LENGTH_BYTES : self._begin])

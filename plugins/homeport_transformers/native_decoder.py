@@ -23,6 +23,8 @@ _ACTIVATIONS = {
     families.Activation.SILU: Activation.SILU,
     families.Activation.GELU_TANH: Activation.GELU_TANH,
 }
+_PACKED = {"Q4": "int4", "Q8": "int8"}
+_FLOATS = {Kind.F32: "fp32", Kind.BF16: "bf16"}
 
 
 @attrs.frozen(kw_only=True)
@@ -39,6 +41,13 @@ class NativeWay:
     kind: Kind
     planes: int
 
+    def computes(self, stored: str) -> str:
+        """Say it for ``TokenModelFacts.computes``; ``stored`` is the ``Checkpoint.dtype`` of the weights."""
+        floats = _FLOATS[self.kind]
+        weights = _PACKED.get(stored, floats)
+        inputs = f"int{8 * self.planes}" if stored in _PACKED else floats
+        return f"{weights} weights, {floats} cache, {inputs} activations, {self.isa.name}"
+
 
 class NativeDecoder:
     """Computes all rows of a batch together.
@@ -48,13 +57,20 @@ class NativeDecoder:
         model: Its description; what it points to is kept alive by ``weights``.
         weights: Owner of the memory.
         context_length: Longest sequence that the model was made for, in tokens.
+        computes: What it computes in, for the facts.
 
     Raises:
         LoadError: The library refuses the description, or the system the memory.
     """
 
     def __init__(
-        self, library: ctypes.CDLL, model: Model, weights: NativeWeights, context_length: int
+        self,
+        library: ctypes.CDLL,
+        model: Model,
+        weights: NativeWeights,
+        *,
+        context_length: int,
+        computes: str,
     ) -> None:
         self._library = library
         self._weights = weights
@@ -72,6 +88,7 @@ class NativeDecoder:
             vocabulary_size=self._vocabulary,
             context_length=context_length,
             kv_bytes_per_token=library.hp_cache_bytes_per_token(self._handle),
+            computes=computes,
         )
 
     @classmethod
@@ -105,7 +122,8 @@ class NativeDecoder:
         for index, table in enumerate(shape.rotary_tables(length)):
             model.rotary[index] = weights.table(table)
         model.layers = layers
-        return cls(library, model, weights, shape.context_length)
+        computes = way.computes(checkpoint.dtype)
+        return cls(library, model, weights, context_length=shape.context_length, computes=computes)
 
     def forward(self, batch: TokenBatch) -> NDArray[np.float32]:
         """Compute all rows; see ``TokenModel.forward``."""

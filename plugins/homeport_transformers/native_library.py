@@ -126,7 +126,7 @@ class Row(ctypes.Structure):
 
 
 _SIGNATURES = {
-    "hp_abi_version": (_Int, ()),
+    "hp_abi_fingerprint": (ctypes.c_int64, ()),
     "hp_best_isa": (_Int, ()),
     "hp_runs_here": (_Int, (_Int,)),
     "hp_last_error": (ctypes.c_char_p, ()),
@@ -148,7 +148,7 @@ def bind(path: Path) -> ctypes.CDLL:
     """Open a library file and declare its functions.
 
     Raises:
-        LoadError: It cannot be opened, or was built from other sources.
+        LoadError: It cannot be opened, lacks a function, or speaks another version of the interface.
     """
     hint = "Reinstall homeport, so that the library is built from its own sources"
     try:
@@ -158,10 +158,11 @@ def bind(path: Path) -> ctypes.CDLL:
             function.restype, function.argtypes = result, arguments
     except (OSError, AttributeError) as error:
         raise LoadError(f"the native library {path} cannot be used: {error}", hint=hint) from error
-    version = library.hp_abi_version()
-    if version != ABI_VERSION:
+    found = library.hp_abi_fingerprint()
+    expected = ABI_VERSION << 32 | ctypes.sizeof(Model) << 16 | ctypes.sizeof(Layer)
+    if found != expected:
         raise LoadError(
-            f"the native library {path} speaks version {version}, expected {ABI_VERSION}", hint=hint
+            f"the native library {path} has interface {found:#x}, expected {expected:#x}", hint=hint
         )
     return library
 

@@ -56,10 +56,9 @@ class NativeRoute:
             raise LoadError(_NO_LIBRARY)
         way = NativeWay(isa=isa, kind=self._kind(checkpoint), planes=self._planes(checkpoint))
         logger.info(
-            "computing {} weights on {} threads through the native kernels: {}",
-            checkpoint.dtype,
+            "computing on {} threads through the native kernels: {}",
             plan.threads,
-            f"{isa.name}, {way.kind.name} cache, int{8 * way.planes} activations",
+            way.computes(checkpoint.dtype),
         )
         return NativeDecoder.load(checkpoint, plan, way, library)
 

@@ -15,6 +15,7 @@ from homeport import LoadPlan, TokenBatch, TokenModelFacts
 from homeport_transformers.attention_layers import NO_ROTARY
 from homeport_transformers.checkpoint import Checkpoint
 from homeport_transformers.decoder_shape import DecoderShape
+from homeport_transformers.dtype import computes_in
 from homeport_transformers.families import Activation
 from homeport_transformers.interleaved_heads import rotate
 from homeport_transformers.kv_cache import KvCache, KvShape
@@ -49,6 +50,7 @@ class TorchDecoder:
             vocabulary_size=shape.vocabulary,
             context_length=shape.context_length,
             kv_bytes_per_token=cache.shape.bytes_per_token,
+            computes=computes_in(self._dtype, "torch"),
         )
 
     @classmethod

@@ -72,7 +72,8 @@ void check(const HpModel& model, const HpLayer& layer) {
 
 void check(const HpModel& model) {
     require(model.threads >= 1, "a model needs a thread");
-    require(model.heads >= 1 && model.kv_heads >= 1 && model.heads % model.kv_heads == 0, "heads are no multiple of kv_heads");
+    require(model.heads >= 1 && model.kv_heads >= 1 && model.heads % model.kv_heads == 0,
+            "heads are no multiple of kv_heads");
     require(model.head_dim >= 2 && model.head_dim % 2 == 0 && model.head_dim <= 512,
             "head_dim is no even number up to 512");
     require(model.rotary_dim >= 0 && model.rotary_dim % 2 == 0 && model.rotary_dim <= model.head_dim,
@@ -104,7 +105,9 @@ Decoder& decoder(void* model) { return *static_cast<Decoder*>(model); }
 
 }  // namespace
 
-HP_EXPORT int32_t hp_abi_version(void) { return HP_ABI_VERSION; }
+HP_EXPORT int64_t hp_abi_fingerprint(void) {
+    return int64_t{HP_ABI_VERSION} << 32 | int64_t{sizeof(HpModel)} << 16 | int64_t{sizeof(HpLayer)};
+}
 
 HP_EXPORT int32_t hp_best_isa(void) {
     int isa = HP_AMX;
@@ -179,9 +182,7 @@ HP_EXPORT double hp_read_bandwidth(int32_t threads, int64_t bytes) {
         ThreadPool pool(threads);
         AlignedBuffer<uint64_t> memory(bytes / sizeof(uint64_t));
         const size_t part = bytes / sizeof(uint64_t) / kParts;
-        pool.run(kParts, [&](int index, int) {
-            std::fill_n(memory.at(index * part), part, uint64_t{1});
-        });
+        pool.run(kParts, [&](int index, int) { std::fill_n(memory.at(index * part), part, uint64_t{1}); });
         std::atomic<uint64_t> sum{0};
         for (int round = 0; round < kRounds; ++round) {
             const auto start = std::chrono::steady_clock::now();

@@ -1,4 +1,4 @@
-/* The C interface of the native library, as Python sees it through ctypes (library.py mirrors it).
+/* The C interface of the native library, as Python sees it through ctypes (native_library.py mirrors it).
  *
  * All functions may be called from one thread at a time per model. Nothing here throws: failures are a
  * negative number or a null pointer, and hp_last_error() says why.
@@ -20,11 +20,11 @@ enum HpIsa { HP_AVX2 = 1, HP_AVX2_VNNI = 2, HP_AVX512 = 3, HP_AMX = 4 };
 /* How a matrix is stored. Rows are outputs, columns inputs. */
 enum HpKind {
     HP_NONE = 0,
-    HP_F32 = 1,     /* row-major float */
-    HP_BF16 = 2,    /* row-major bfloat16 */
-    HP_Q8 = 3,      /* packed, codes 0..255 stand for (code - 128) * scale */
-    HP_Q4 = 4,      /* packed, codes 0..15 stand for (code - 8) * scale */
-    HP_Q4_MIN = 5,  /* packed, codes 0..15 stand for code * scale + min */
+    HP_F32 = 1,    /* row-major float */
+    HP_BF16 = 2,   /* row-major bfloat16 */
+    HP_Q8 = 3,     /* packed, codes 0..255 stand for (code - 128) * scale */
+    HP_Q4 = 4,     /* packed, codes 0..15 stand for (code - 8) * scale */
+    HP_Q4_MIN = 5, /* packed, codes 0..15 stand for code * scale + min */
 };
 
 /* A weight matrix, in memory that outlives the model (homeport.weights defines the packed layout):
@@ -74,7 +74,7 @@ struct HpModel {
     int32_t context; /* tokens per slot */
     int32_t slots;
     int32_t activation; /* enum HpActivation */
-    int32_t cache_kind; /* HP_F32, HP_BF16 or HP_Q8 */
+    int32_t cache_kind; /* HP_F32 or HP_BF16 */
     float norm_epsilon;
     float attention_scale;
     float attention_softcap; /* scores become cap * tanh(score / cap); 0 is off */
@@ -84,9 +84,9 @@ struct HpModel {
                        rounds away, about 16 bits in all */
     struct HpMatrix embedding;
     struct HpMatrix head;
-    const float* norm;           /* [hidden] */
-    const float* rotary[2];      /* [context][rotary_dim / 2][2]: cosine, sine; component i turns with
-                                    i + rotary_dim / 2 */
+    const float* norm;            /* [hidden] */
+    const float* rotary[2];       /* [context][rotary_dim / 2][2]: cosine, sine; component i turns with
+                                     i + rotary_dim / 2 */
     const struct HpLayer* layers; /* [layer_count] */
 };
 
@@ -98,7 +98,9 @@ struct HpRow {
     int32_t logits; /* how many of its last tokens want logits */
 };
 
-int32_t hp_abi_version(void);
+/* HP_ABI_VERSION and the bytes of HpModel and of HpLayer, 16 bits each, highest first: a caller with other
+ * structs must not call anything else. */
+int64_t hp_abi_fingerprint(void);
 /* The best instruction set that this CPU has and this library was built for; 0 where there is none. */
 int32_t hp_best_isa(void);
 /* Whether this CPU has an instruction set that this library was built for. */

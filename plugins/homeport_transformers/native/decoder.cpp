@@ -7,8 +7,8 @@ namespace homeport {
 
 namespace {
 
-constexpr int kSpanTokens = 16;      // tokens of a prompt that one task attends
-constexpr int kTasksPerThread = 6;   // enough that threads end together, few enough that dispatch is cheap
+constexpr int kSpanTokens = 16;     // tokens of a prompt that one task attends
+constexpr int kTasksPerThread = 6;  // enough that threads end together, few enough that dispatch is cheap
 constexpr int kStripsPerGroup = kMaxGroup / kStripRows;
 constexpr int kMostStripsPerTask = 8;  // gates of one task stay in the second-level cache
 constexpr int kLongTaskStrips = 32;

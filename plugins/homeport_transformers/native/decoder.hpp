@@ -18,7 +18,9 @@ public:
     Decoder(const HpModel& model, const Kernels& kernels);
 
     void forward(const HpRow* rows, int row_count, const int32_t* tokens, float* logits);
-    void copy_prefix(int source, int target, int length) { cache_.copy_prefix(source, target, length, pool_); }
+    void copy_prefix(int source, int target, int length) {
+        cache_.copy_prefix(source, target, length, pool_);
+    }
     void release(int slot, int length) { cache_.release(slot, length); }
     int64_t cache_bytes_per_token() const { return cache_.bytes_per_token(); }
 

@@ -1,8 +1,9 @@
 // CPU features by CPUID; registers that the system does not save (XCR0) count as missing.
+#include "features.hpp"
+
 #include <initializer_list>
 
 #include "abi.h"
-#include "features.hpp"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

@@ -38,20 +38,24 @@ void Inputs::fill(const Kernels& kernels, int row, int first, int count, const f
     if (wanted_[kBf16]) kernels.to_bf16(source, count, bf16_.at(place));
     for (int index = 0; index < 2; ++index) {
         if (!wanted_[kGroups32 + index]) continue;
-        const int group = group_of(index);
-        const float* rest = source;
-        for (int plane = 0; plane < planes_; ++plane) {
-            const Groups& groups = groups_[index][plane];
-            int8_t* codes = groups.codes.at(place);
-            float* scales = groups.scales.at(place / group);
-            kernels.quantise(rest, count, group, codes, scales, groups.sums.at(place / group));
-            if (plane + 1 < planes_) {
-                static thread_local AlignedBuffer<float> residual;
-                residual.reserve(count);
-                kernels.residual(rest, count, group, codes, scales, residual.data());
-                rest = residual.data();
-            }
+        for (int done = 0; done < count; done += kMostQuantised) {
+            quantise(kernels, index, place + done, std::min(kMostQuantised, count - done), source + done);
         }
+    }
+}
+
+void Inputs::quantise(const Kernels& kernels, int index, size_t place, int count, const float* source) {
+    const int group = group_of(index);
+    float residual[kMostQuantised];
+    const float* rest = source;
+    for (int plane = 0; plane < planes_; ++plane) {
+        const Groups& groups = groups_[index][plane];
+        int8_t* codes = groups.codes.at(place);
+        float* scales = groups.scales.at(place / group);
+        kernels.quantise(rest, count, group, codes, scales, groups.sums.at(place / group));
+        if (plane + 1 == planes_) return;
+        kernels.residual(rest, count, group, codes, scales, residual);
+        rest = residual;
     }
 }
 
@@ -69,8 +73,12 @@ void Inputs::multiply(const Kernels& kernels, const HpMatrix& matrix, int rows, 
 Operand Inputs::operand(const HpMatrix& matrix, int rows, int plane) const {
     Operand operand{.rows = rows, .cols = cols_, .group = matrix.group};
     switch (form_of(matrix)) {
-        case kValues: operand.values = values_.data(); break;
-        case kBf16: operand.bf16 = bf16_.data(); break;
+        case kValues:
+            operand.values = values_.data();
+            break;
+        case kBf16:
+            operand.bf16 = bf16_.data();
+            break;
         default: {
             const Groups& groups = groups_[matrix.group == kMaxGroup][plane];
             operand.codes = groups.codes.data();

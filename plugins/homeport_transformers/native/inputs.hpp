@@ -32,6 +32,7 @@ public:
 
 private:
     static constexpr int kMostPlanes = 2;
+    static constexpr int kMostQuantised = 16 * kMaxGroup;  // values at once
     enum Form { kValues, kBf16, kGroups32, kGroups64, kForms };
     struct Groups {
         AlignedBuffer<int8_t> codes;
@@ -39,6 +40,7 @@ private:
         AlignedBuffer<int32_t> sums;
     };
 
+    void quantise(const Kernels& kernels, int index, size_t place, int count, const float* source);
     Operand operand(const HpMatrix& matrix, int rows, int plane) const;
     static Form form_of(const HpMatrix& matrix);
     static int group_of(int index) { return index == 0 ? 32 : kMaxGroup; }

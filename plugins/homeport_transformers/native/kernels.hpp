@@ -1,8 +1,8 @@
 // What each instruction set provides, and the values that its kernels work on.
 //
 // Every kernel is batch-invariant: what it computes for one row does not depend, to the last bit, on the rows
-// beside it or on how a prompt was cut into steps. Greedy answers are equal alone and in a crowd because of it,
-// and speculation is exact.
+// beside it or on how a prompt was cut into steps. Greedy answers are equal alone and in a crowd because of
+// it, and speculation is exact.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,8 @@ namespace homeport {
 constexpr int kStripRows = 16;  // outputs that lie side by side in a packed matrix
 constexpr int kMaxGroup = 64;
 
-// Inputs of a product, in the form that the kind of its matrix wants. Pointers that it does not want are null.
+// Inputs of a product, in the form that the kind of its matrix wants. Pointers that it does not want are
+// null.
 struct Operand {
     int rows = 0;
     int cols = 0;
@@ -53,10 +54,10 @@ struct HeadCache {
 struct AttentionShape {
     int cache_kind = HP_BF16;
     int head_dim = 0;
-    int query_heads = 1;       // that share this key head
-    int window = 0;            // 0 is all
-    float scale = 1.0f;        // of scores
-    float softcap = 0.0f;      // 0 is off
+    int query_heads = 1;   // that share this key head
+    int window = 0;        // 0 is all
+    float scale = 1.0f;    // of scores
+    float softcap = 0.0f;  // 0 is off
 };
 
 struct Kernels {
@@ -95,7 +96,7 @@ struct Kernels {
     void (*softcap)(float* values, int size, float cap);
 };
 
-// Null where the library was not built for it.
+// Only for CPUs that have the instruction set: see runs_here.
 const Kernels* avx2_kernels();
 const Kernels* avx2_vnni_kernels();
 const Kernels* avx512_kernels();
@@ -103,7 +104,6 @@ const Kernels* amx_kernels();
 // By enum HpIsa; null for any other number.
 const Kernels* kernels_of(int isa);
 
-// Bytes of one head of one slot in the cache; keys and values alike. context is rounded up to kCacheBlock.
-constexpr int kCacheBlock = 16;
+constexpr int kCacheBlock = 16;  // positions whose keys lie side by side in the cache
 
 }  // namespace homeport

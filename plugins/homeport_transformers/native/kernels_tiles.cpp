@@ -53,8 +53,7 @@ bool tiles_agree() {
 Kernels make_kernels() {
     Kernels kernels = *avx512_kernels();
     kernels.isa = HP_AMX;
-    // Otherwise products stay as they are for AVX-512, to the bit.
-    if (runs_here(HP_AMX) && allow_tiles() && tiles_agree()) kernels.matmul = amx::matmul;
+    kernels.matmul = amx::matmul;
     return kernels;
 }
 
@@ -62,7 +61,8 @@ Kernels make_kernels() {
 
 const Kernels* amx_kernels() {
     static const Kernels kernels = make_kernels();
-    return &kernels;
+    static const bool usable = runs_here(HP_AMX) && allow_tiles() && tiles_agree();
+    return usable ? &kernels : nullptr;
 }
 
 }  // namespace homeport

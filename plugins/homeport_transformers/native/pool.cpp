@@ -7,7 +7,8 @@ namespace homeport {
 
 ThreadPool::ThreadPool(int threads) {
     try {
-        for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { work(thread); });
+        for (int thread = 1; thread < threads; ++thread)
+            workers_.emplace_back([this, thread] { work(thread); });
     } catch (...) {
         stop();
         throw;

@@ -24,7 +24,8 @@ public:
 
     int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-    // Calls task(index, thread) for each index below count, and returns when all are done. A task must not throw.
+    // Calls task(index, thread) for each index below count, and returns when all are done. A task must not
+    // throw.
     template <typename Task>
     void run(int count, const Task& task) {
         if (count <= 1 || workers_.empty()) {
@@ -51,8 +52,8 @@ private:
     bool take_one(int thread);
     bool wait_for_change(uint32_t epoch);
 
-    // Count (upper half) and next index of the current job in one word: what a late thread takes is an index of
-    // whichever job is current then, and that job cannot end before it is done.
+    // Count (upper half) and next index of the current job in one word: what a late thread takes is an index
+    // of whichever job is current then, and that job cannot end before it is done.
     static constexpr int kCountShift = 32;
 
     Job job_;

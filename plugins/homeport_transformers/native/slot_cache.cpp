@@ -24,7 +24,8 @@ void release_tail(uint8_t* region, size_t size, size_t kept) {
 // Bytes of all slots; the largest size_t, which no system grants, where that overflows.
 size_t cache_bytes(const CacheLayout& layout, int slots) {
     size_t size = 0;
-    if (__builtin_mul_overflow(layout.key_region_bytes() + layout.value_region_bytes(), layout.layers, &size) ||
+    if (__builtin_mul_overflow(layout.key_region_bytes() + layout.value_region_bytes(), layout.layers,
+                               &size) ||
         __builtin_mul_overflow(size, layout.kv_heads, &size) || __builtin_mul_overflow(size, slots, &size)) {
         return SIZE_MAX;
     }

@@ -9,8 +9,8 @@
 
 namespace homeport {
 
-// Where the regions of one slot lie: [layer][key head]{keys, values}, each region on pages of its own, so that
-// its end can be given back.
+// Where the regions of one slot lie: [layer][key head]{keys, values}, each region on pages of its own, so
+// that its end can be given back.
 struct CacheLayout {
     int kind = HP_BF16;
     int head_dim = 0;
@@ -40,7 +40,9 @@ public:
     SlotCache& operator=(const SlotCache&) = delete;
 
     int64_t bytes_per_token() const { return static_cast<int64_t>(layout_.bytes_per_token()); }
-    uint8_t* keys(int slot, int layer, int head) const { return slot_data(slot) + layout_.keys_at(layer, head); }
+    uint8_t* keys(int slot, int layer, int head) const {
+        return slot_data(slot) + layout_.keys_at(layer, head);
+    }
     uint8_t* values(int slot, int layer, int head) const {
         return slot_data(slot) + layout_.values_at(layer, head);
     }

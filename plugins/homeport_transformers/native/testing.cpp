@@ -114,7 +114,8 @@ HP_EXPORT int64_t hp_test_pool(int32_t threads, int32_t count, int32_t jobs) {
             runs[index].fetch_add(1, std::memory_order_relaxed);
             if (thread < 0 || thread >= pool.size()) strangers.fetch_add(1);
         });
-        for (int index = 0; index < count; ++index) wrong += runs[index].exchange(0) != (index < tasks ? 1 : 0);
+        for (int index = 0; index < count; ++index)
+            wrong += runs[index].exchange(0) != (index < tasks ? 1 : 0);
     }
     return wrong + strangers.load();
 }

@@ -22,7 +22,7 @@ HEADER = ("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL")
 def ps(invocation: Invocation, *, as_json: bool) -> None:
     """List the models in memory, the one that stays longest first.
 
-    Where no server runs, there are none.
+    Where no server runs, there are none. JSON also tells what each computes in.
     """
     rows = _running(invocation)
     if as_json:

@@ -115,7 +115,7 @@ class ModelSettings:
     prefix_cache: bool = setting(True, "remember what was computed for prompts that begin alike")
     speculation: bool = setting(True, "guess tokens from the text so far where that is faster")
     max_stall_ms: int = setting(
-        250, "milliseconds that running streams wait for a part of a prompt", check=at_least(1)
+        250, "longest wait of running streams for a part of a prompt, in milliseconds", check=at_least(1)
     )
     quant: str = setting(
         "auto",

@@ -33,11 +33,17 @@ class RequestFinished:
 
 @attrs.frozen(kw_only=True)
 class ModelLoaded:
-    """A worker is ready to serve a model."""
+    """A worker is ready to serve a model.
+
+    Attributes:
+        seconds: From the start of its process.
+        computes: What it computes in, as ``TokenModelFacts.computes`` tells it.
+    """
 
     model: str
     backend: str
     seconds: float
+    computes: str = ""
 
 
 @attrs.frozen(kw_only=True)

@@ -70,9 +70,11 @@ class ResidentModel:
         resident_bytes: Memory its worker holds.
         context_length: Window it was loaded with, in tokens.
         expires_at: When it leaves if nobody asks for it, in UTC; None is never.
+        computes: What it computes in, as ``TokenModelFacts.computes`` tells it.
     """
 
     info: ModelInfo
     resident_bytes: int
     context_length: int
     expires_at: datetime | None
+    computes: str = ""

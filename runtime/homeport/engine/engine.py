@@ -21,8 +21,6 @@ from homeport.engine.sequence import Sequence
 from homeport.engine.tokenizer import TextTokenizer
 from homeport.plugin.protocols import LoadPlan, TokenBatch, TokenModel, TokenModelFacts
 
-LEAST_FREE_BYTES = 256 * 1024**2
-"""When the machine has less left, remembered sequences make room."""
 _DEFAULTS = EngineOptions()
 
 
@@ -126,17 +124,16 @@ class Engine:
             events += self._embed(self._embeddings.popleft())
         return events
 
-    def fit_memory(self, available_bytes: int) -> None:
+    def fit_memory(self, spare_bytes: int) -> None:
         """Let the cache shrink while the machine runs out of memory, and grow again later.
 
         Args:
-            available_bytes: What the machine has left.
+            spare_bytes: What it may still take; below 0 it has to give back.
         """
         price = self._facts.kv_bytes_per_token
         if not price:
             return
-        spare = (available_bytes - LEAST_FREE_BYTES) // price
-        self._cache.limit(min(self._cache.used + spare, self._capacity))
+        self._cache.limit(min(self._cache.used + spare_bytes // price, self._capacity))
 
     def _accept(self, request: GenerationRequest) -> list[EngineEvent]:
         if not self._facts.generates:
@@ -242,7 +239,7 @@ class Engine:
 def _capacity(plan: LoadPlan, facts: TokenModelFacts, options: EngineOptions, window: int) -> int:
     """Count the tokens that the cache may hold."""
     whole = plan.slots * whole_blocks(window)
-    if not plan.cache_bytes or not facts.kv_bytes_per_token:
+    if plan.cache_bytes is None or not facts.kv_bytes_per_token:
         return whole
     least = whole_blocks(window) if options.fits_one_window else 0
     bounded = max(plan.cache_bytes // facts.kv_bytes_per_token, least)

@@ -1,7 +1,7 @@
 """The slots of the key-value cache: who runs in them, what they remember, and how much memory they hold."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 from loguru import logger
@@ -68,6 +68,17 @@ class PrefixCache:
         """Tokens that running and remembered sequences may hold now."""
         return self._used
 
+    def fits(self, tokens: Sequence[int], *, reserve: int, without: Iterable[int] = ()) -> bool:
+        """Say whether there is memory to admit a sequence, were some running slots taken back before.
+
+        Args:
+            tokens: The sequence.
+            reserve: Tokens it may soon grow by.
+            without: The slots.
+        """
+        running = self._used - self._parked_tokens - sum(self._held[slot].room for slot in without)
+        return not running or running + self._room(tokens, reserve) <= self._capacity
+
     def admit(self, owner: str, tokens: Sequence[int], *, reserve: int) -> Place | None:
         """Find a place for a sequence, with as much of it as is known.
 
@@ -81,10 +92,9 @@ class PrefixCache:
         Returns:
             None while there is no slot or not enough memory.
         """
-        room = max(whole_blocks(len(tokens)), min(whole_blocks(len(tokens) + reserve), self._capacity))
-        running = self._used - self._parked_tokens
-        if running and running + room > self._capacity:
+        if not self.fits(tokens, reserve=reserve):
             return None
+        room = self._room(tokens, reserve)
         source, shared = self._match(owner, tokens)
         if source is not None and source in self._parked and self._takes_over(source, shared, room):
             self._resume(source, tokens, shared, room)
@@ -145,6 +155,10 @@ class PrefixCache:
         """Change the capacity; what is remembered beyond it is forgotten at once."""
         self._capacity = max(capacity, 0) // BLOCK_TOKENS * BLOCK_TOKENS
         self._shrink_parked(self._used - self._capacity)
+
+    def _room(self, tokens: Sequence[int], reserve: int) -> int:
+        """Count the tokens that a sequence is admitted with; the reserve ends where the capacity does."""
+        return max(whole_blocks(len(tokens)), min(whole_blocks(len(tokens) + reserve), self._capacity))
 
     def _match(self, owner: str, tokens: Sequence[int]) -> tuple[int | None, int]:
         """Find the slot that shares most with a sequence; of equals, a parked one that would lose least."""

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Listed
 
 import attrs
@@ -109,7 +109,7 @@ class Scheduler:
         ]
 
     def schedule(self) -> Step:
-        """Plan the next step: streams go on by a token each, and prompts share the time that is left."""
+        """Plan the next step: streams go on by a token and guesses, prompts share the time that is left."""
         if self._waiting:
             self._admit()
         for sequence in tuple(self._running):
@@ -150,12 +150,9 @@ class Scheduler:
             if self._follows(sequence):
                 followers += 1
                 continue
-            while not self._enter(sequence, now):
-                rival = self._rival(sequence, now)
-                if rival is None:
-                    self._retry_at = now + _RETRY_SECONDS
-                    return
-                self._swap_out(rival)
+            if not self._enter(sequence, now) and not self._displace(sequence, now):
+                self._retry_at = now + _RETRY_SECONDS
+                return
 
     def _follows(self, sequence: Sequence) -> bool:
         """Say whether a running sequence is about to compute a prefix that this one waits to copy."""
@@ -179,22 +176,32 @@ class Scheduler:
         sequence.enter(place.slot, place.length, now)
         return True
 
-    def _rival(self, first: Sequence, now: float) -> Sequence | None:
-        """Find who gives way to the first that waits: less urgent, or of an owner with two more running.
+    def _displace(self, sequence: Sequence, now: float) -> bool:
+        """Let a sequence enter in place of rivals; none of them gives way where it would still not fit."""
+        leaving: list[Sequence] = []
+        for rival in self._rivals(sequence, now):
+            leaving.append(rival)
+            slots = [running.running_slot for running in leaving]
+            if self._cache.fits(sequence.tokens, reserve=RESERVE_TOKENS, without=slots):
+                for running in leaving:
+                    self._swap_out(running)
+                return self._enter(sequence, now)
+        return False
+
+    def _rivals(self, first: Sequence, now: float) -> Iterator[Sequence]:
+        """Give those who give way to the first that waits: less urgent, or of an owner with two more running.
 
         One that runs is as urgent as when it entered: who has had a place for long is not entitled to it.
         """
         fair_count = self._running_of[first.owner] + 2
-        rivals = [
-            running
-            for running in self._running
+        running_of = Counter(self._running_of)
+        for running in sorted(self._running, key=lambda running: standing(running, now), reverse=True):
             if (
                 running.priority > first.priority
                 and urgency(running, running.entered_at) > urgency(first, now)
-            )
-            or (running.priority >= first.priority and self._running_of[running.owner] >= fair_count)
-        ]
-        return max(rivals, key=lambda rival: standing(rival, now), default=None)
+            ) or (running.priority >= first.priority and running_of[running.owner] >= fair_count):
+                running_of[running.owner] -= 1
+                yield running
 
     def _draft(self, streams: Listed[Sequence], most: int) -> None:
         """Let streams guess, where their slots can hold the guesses without harm to others."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from homeport.engine.sequence import Sequence
 
-AGEING_SECONDS = 15.0
+AGEING_SECONDS = 10.0
 """Waiting so long makes a sequence as urgent as the next class, so that nothing waits for ever."""
 
 

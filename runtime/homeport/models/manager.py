@@ -178,9 +178,10 @@ class ModelManager:
             await worker.close()
             raise
         seconds = asyncio.get_running_loop().time() - started
-        name, backend = model.name.display, self._recipe.backend
-        logger.info("loaded {} on {} in {:.2f} s (pid {})", name, backend, seconds, worker.pid)
-        self._emit(ModelLoaded(model=name, backend=backend, seconds=seconds))
+        name, backend, computes = model.name.display, self._recipe.backend, worker.facts.computes
+        remarks = ", ".join(filter(None, (computes, f"pid {worker.pid}")))
+        logger.info("loaded {} on {} in {:.2f} s ({})", name, backend, seconds, remarks)
+        self._emit(ModelLoaded(model=name, backend=backend, seconds=seconds, computes=computes))
         return Residency(
             model=model,
             backend=backend,
@@ -202,7 +203,7 @@ class ModelManager:
                 context_length=window,
                 slots=settings.slots + (REMEMBERED_SLOTS if settings.prefix_cache else 0),
                 threads=settings.threads or usable_cores(),
-                cache_bytes=max(cache.of(available_bytes() - model.size), 1),  # 0 would set no bound
+                cache_bytes=cache.of(available_bytes() - model.size),
             ),
             options=EngineOptions(
                 most_running=settings.slots,

@@ -57,6 +57,7 @@ class Residency:
             resident_bytes=_resident_bytes(self.worker.pid),
             context_length=self.context_length,
             expires_at=self._expiry_date(),
+            computes=self.worker.facts.computes,
         )
 
     def _expiry_date(self) -> datetime | None:

@@ -57,13 +57,13 @@ class LoadPlan:
         slots: How many sequences have a place in the key-value cache. A place should cost memory only where
             tokens were written: there are more of them than sequences that run.
         threads: Compute threads.
-        cache_bytes: What the written places may hold together, which the engine sees to; 0 sets no bound.
+        cache_bytes: What the written places may hold together, which the engine sees to; None sets no bound.
     """
 
     context_length: int
     slots: int
     threads: int
-    cache_bytes: int = 0
+    cache_bytes: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -78,6 +78,8 @@ class TokenModelFacts:
         generates: Whether ``forward`` is offered.
         rewinds: Whether a row that starts before the end of its slot, and ``copy_prefix``, cost less than
             computing those tokens again. Where not, no prefix is shared and no token is guessed.
+        computes: What it computes in, for people, in one line: ``int4 weights, bf16 cache, int16
+            activations, AVX512`` or ``fp32, torch``; empty where the backend does not tell.
     """
 
     vocabulary_size: int
@@ -86,6 +88,7 @@ class TokenModelFacts:
     embedding_length: int = 0
     generates: bool = True
     rewinds: bool = True
+    computes: str = ""
 
 
 @attrs.frozen

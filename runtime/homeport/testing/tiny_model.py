@@ -65,6 +65,7 @@ class ChecksumModel:
             context_length=CONTEXT_LENGTH,
             kv_bytes_per_token=8,
             embedding_length=4,
+            computes="checksums, Python",
         )
 
     def forward(self, batch: TokenBatch) -> "NDArray[np.float32]":

@@ -72,6 +72,7 @@ class TokenModelConformance:
         assert facts.context_length >= 1
         assert facts.kv_bytes_per_token >= 0
         assert facts.embedding_length >= 0
+        assert facts.computes.isprintable(), "computes is one line"
         assert facts.generates or facts.embedding_length, "a model generates, embeds, or both"
 
     def test_folder_without_a_model_is_a_load_error(self, tmp_path: Path) -> None:

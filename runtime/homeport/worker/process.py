@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import attrs
 from loguru import logger
 
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
-from homeport.domain.errors import InvalidRequestError, LoadError, WorkerDiedError
+from homeport.domain.errors import LoadError, WorkerDiedError
 from homeport.domain.generation import Finished, GenerationEvent, GenerationRequest
 from homeport.engine.options import EngineOptions
 from homeport.plugin.protocols import LoadPlan, TokenModelFacts
+from homeport.worker.answers import Answer, Answers
 from homeport.worker.channel import (
     Accepted,
     Cancel,
@@ -26,7 +27,6 @@ from homeport.worker.channel import (
     Embed,
     End,
     Failure,
-    FromWorker,
     Load,
     Ready,
     ToWorker,
@@ -41,9 +41,6 @@ from homeport.worker.channel import (
 
 CLOSE_SECONDS = 2.0
 _SPIN_COUNT = "1000"
-
-Answers = asyncio.Queue[FromWorker | None]
-"""What one request got back so far; None when the worker died."""
 
 
 @attrs.frozen(kw_only=True)
@@ -85,9 +82,8 @@ class WorkerProcess:
         self._process = process
         self._reader = reader
         self._writer = writer
-        self._answers: dict[str, Answers] = {}
+        self._answers = Answers(self._died)
         self._facts: TokenModelFacts | None = None
-        self.ended = asyncio.Event()
 
     @classmethod
     async def start(cls, launch: WorkerLaunch, *, timeout_seconds: float) -> "WorkerProcess":
@@ -116,6 +112,11 @@ class WorkerProcess:
         return self._process.pid
 
     @property
+    def ended(self) -> asyncio.Event:
+        """Set when the worker sends nothing any more."""
+        return self._answers.ended
+
+    @property
     def facts(self) -> TokenModelFacts:
         """What the model told of itself when it was loaded."""
         if self._facts is None:
@@ -128,15 +129,10 @@ class WorkerProcess:
         try:
             while (payload := await receive_async(self._reader)) is not None:
                 message = from_worker_decoder.decode(payload)
-                if isinstance(message, Ready):
-                    continue
-                answers = self._answers.get(message.id)
-                if answers is not None:
-                    answers.put_nowait(message)
+                if not isinstance(message, Ready):
+                    self._answers.put(message)
         finally:
-            self.ended.set()
-            for answers in self._answers.values():
-                answers.put_nowait(None)
+            self._answers.end()
 
     @asynccontextmanager
     async def generate(self, request: GenerationRequest) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
@@ -145,8 +141,8 @@ class WorkerProcess:
         Raises:
             HomeportError: What the engine reported, or ``WorkerDiedError``.
         """
-        with self._register(request.id) as answers:
-            stream = self._events(request, answers)
+        with self._answers.expect(request.id):
+            stream = self._events(request)
             try:
                 yield stream
             finally:
@@ -158,10 +154,10 @@ class WorkerProcess:
         Raises:
             HomeportError: What the engine reported, or ``WorkerDiedError``.
         """
-        with self._register(request.id) as answers:
-            await self._send(Embed(request))
+        with self._answers.expect(request.id):
             try:
-                message = await self._next(answers)
+                await self._send(Embed(request))
+                message = await self._answers.next(request.id)
             except asyncio.CancelledError:
                 await self._cancel(request.id)
                 raise
@@ -210,12 +206,12 @@ class WorkerProcess:
                 text = f"the worker of {launch.model} ended while loading ({_status(status)})"
                 raise LoadError(text, hint="See the log for its last words")
 
-    async def _events(self, request: GenerationRequest, answers: Answers) -> AsyncGenerator[GenerationEvent]:
+    async def _events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
         finished = False
         try:
             await self._send(generate_message(request))
             while not finished:
-                match await self._next(answers):
+                match await self._answers.next(request.id):
                     case (Accepted() | Delta() | End()) as message:
                         event = event_of(message)
                         finished = isinstance(event, Finished)
@@ -226,28 +222,6 @@ class WorkerProcess:
         finally:
             if not finished:
                 await self._cancel(request.id)
-
-    @contextlib.contextmanager
-    def _register(self, request_id: str) -> Iterator[Answers]:
-        if self.ended.is_set():
-            raise self._died()
-        if request_id in self._answers:
-            message = f"a request {request_id!r} is running already; ids must differ"
-            raise InvalidRequestError(message, field="id")
-        answers: Answers = asyncio.Queue()
-        self._answers[request_id] = answers
-        try:
-            yield answers
-        finally:
-            del self._answers[request_id]
-
-    async def _next(self, answers: Answers) -> FromWorker:
-        message = await answers.get()
-        if message is None:
-            raise self._died()
-        if isinstance(message, Failure):
-            raise error_of(message)
-        return message
 
     async def _cancel(self, request_id: str) -> None:
         """Free what a request holds; a worker that is gone holds nothing."""
@@ -266,7 +240,7 @@ class WorkerProcess:
         message = f"the worker of {self._model} ended ({_status(status)})"
         return WorkerDiedError(message, hint="Ask again: a new worker is started")
 
-    def _unexpected(self, message: FromWorker) -> WorkerDiedError:
+    def _unexpected(self, message: Answer) -> WorkerDiedError:
         text = f"the worker of {self._model} answered {type(message).__name__} out of turn"
         return WorkerDiedError(text)
 

@@ -30,7 +30,7 @@ from homeport.worker.channel import (
     request_of,
     to_worker_decoder,
 )
-from homeport.worker.memory import available_bytes
+from homeport.worker.memory import spare_bytes
 
 _MEMORY_SECONDS = 2.0
 """How often a worker looks at what memory is left: 0.1 ms each time."""
@@ -80,7 +80,7 @@ class WorkerServer:
         now = time.monotonic()
         if now >= self._memory_due:
             self._memory_due = now + _MEMORY_SECONDS
-            engine.fit_memory(available_bytes())
+            engine.fit_memory(spare_bytes())
 
     def _handle(self, engine: Engine, message: ToWorker) -> None:
         match message:

@@ -22,6 +22,23 @@ def test_an_unknown_type_names_the_choices(dtype):
     assert repr(dtype) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "choices"),
+    [
+        ("isa", "sse2", "'auto', 'amx', 'avx512', 'avx2', 'torch'"),
+        ("isa", "AVX512", "'auto', 'amx', 'avx512', 'avx2', 'torch'"),
+        ("activations", "fp8", "'auto', 'int8', 'int16'"),
+        ("activations", 8, "'auto', 'int8', 'int16'"),
+    ],
+)
+def test_an_unknown_choice_names_the_setting_and_what_there_is(name, value, choices):
+    """Instruction sets and precisions outside their lists are refused with value, list and a way out."""
+    with pytest.raises(ConfigError, match=f"{name} is {value!r}, expected one of {choices}") as caught:
+        TransformersConfig(**{name: value})
+
+    assert f'{name} = "auto"' in caught.value.hint
+
+
 def test_lean_is_a_switch():
     """Only true and false turn the lean pass on and off."""
     with pytest.raises(TypeError, match="lean"):

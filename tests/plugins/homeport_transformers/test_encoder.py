@@ -168,9 +168,11 @@ def test_positions_up_to_the_padding_id_hold_no_token(save, tmp_path, config, wi
 def test_bf16_stays_close_to_fp32(bert, tmp_path):
     """Computed in bf16, a vector keeps its direction."""
     write_modules(tmp_path, "mean_tokens", further=[NORMALIZE])
-    exact, rounded = (load(tmp_path, dtype=dtype)[0].embed(INPUTS) for dtype in ("fp32", "bf16"))
+    loaded = [load(tmp_path, dtype=dtype) for dtype in ("fp32", "bf16")]
+    exact, rounded = (model.embed(INPUTS) for model, _ in loaded)
 
     assert (exact * rounded).sum(1).min() > 0.999
+    assert [facts.computes for _, facts in loaded] == ["fp32, transformers", "bf16, transformers"]
 
 
 @pytest.mark.parametrize(

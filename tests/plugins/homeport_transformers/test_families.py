@@ -20,8 +20,11 @@ from transformers import (
 
 from homeport import TokenRow
 from homeport_transformers.checkpoint import Checkpoint
+from homeport_transformers.config import TransformersConfig
 from homeport_transformers.decoder_shape import DecoderShape, why_not_fast
 from homeport_transformers.decoder_tensors import DecoderTensors
+from homeport_transformers.native_library import best_isa
+from homeport_transformers.native_route import NativeRoute
 
 WAYS = {"torch": {"isa": "torch"}, "native": {"isa": "auto"}}
 """Settings by which a model is loaded, each held to the same reference."""
@@ -183,6 +186,8 @@ class Sequences:
 
 @pytest.fixture(params=WAYS.values(), ids=WAYS)
 def way(request):
+    if request.param == WAYS["native"] and best_isa() is None:
+        pytest.skip("the native library is not installed, or this CPU lacks AVX2")
     return request.param
 
 
@@ -191,6 +196,8 @@ def test_every_variant_agrees_with_the_reference(pair, tmp_path, config, way):
     """Whatever the steps, the logits behind every token are the reference's."""
     model = pair(config, context_length=CONTEXT, **way)
     checkpoint = Checkpoint.read(tmp_path)
+    why_not_native = NativeRoute(TransformersConfig(**way)).why_not(checkpoint)
+    assert why_not_native == ("the setting isa is torch" if way == WAYS["torch"] else None)
     assert why_not_fast(checkpoint.config) is None
     assert DecoderTensors(DecoderShape.read(checkpoint.config)).strange(checkpoint) is None
     sequences = Sequences.draw(model)

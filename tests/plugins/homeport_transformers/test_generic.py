@@ -123,6 +123,7 @@ def test_facts_price_a_token(pair):
 
     assert neox.facts.kv_bytes_per_token == 2 * 2 * 32 * 4
     assert neox.facts.vocabulary_size == 97
+    assert neox.facts.computes == "fp32, transformers"
 
 
 def test_the_setting_lean_turns_it_off(pair):

@@ -87,10 +87,11 @@ def test_a_missing_config_is_named(folder):
         ("[]", "expected an object"),
         ('{"rms_norm_eps": NaN}', "NaN"),
         ("\xff", "JSON"),
+        ('{"a": ' + "[" * 10**5 + "]" * 10**5 + "}", "no valid JSON"),
     ],
 )
 def test_a_config_that_is_no_json_object_is_refused(folder, content, message):
-    """Broken JSON, another type, NaN and other encodings are told apart."""
+    """Broken JSON, another type, NaN, other encodings and endless nesting are told apart."""
     (folder / "config.json").write_bytes(content.encode("latin-1"))
 
     refuse(folder, message)
@@ -175,6 +176,9 @@ def test_strange_tensors_are_left_to_transformers(llama_folder, name, tensor):
         ("head_dim", 7, "head_dim is 7, expected an even number"),
         ("rms_norm_eps", -1e-5, "rms_norm_eps is -1e-05"),
         ("rms_norm_eps", None, "rms_norm_eps is None"),
+        ("hidden_size", 10**400, "hidden_size is 1000.*, expected at most 2147483647"),
+        ("head_dim", 2**31, "head_dim is 2147483648, expected at most 2147483647"),
+        ("max_position_embeddings", 2**40, "max_position_embeddings is 1099511627776, expected at most"),
     ],
 )
 def test_impossible_sizes_are_refused(llama_folder, key, value, message):
@@ -245,6 +249,15 @@ def test_an_index_without_files_is_refused(llama_folder, content):
     refuse(llama_folder, "has no weight_map")
 
 
+@pytest.mark.parametrize("files", [["x"], [1, "b"], ["..", ""]], ids=["one", "numbers", "folders"])
+def test_an_index_of_other_things_than_files_is_refused(llama_folder, files):
+    """What is no name of a file cannot be read."""
+    weight_map = {str(place): [file] if len(files) == 1 else file for place, file in enumerate(files)}
+    (llama_folder / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+
+    refuse(llama_folder, "cannot read weights")
+
+
 def test_an_index_cannot_point_outside_its_folder(llama_folder):
     """A path in the index is read as a file name within the folder."""
     (llama_folder / INDEX).write_text(json.dumps({"weight_map": {"a": "/etc/passwd"}}))
@@ -286,7 +299,12 @@ def test_impossible_rows_are_refused(pair, row, error, message):
 
 @pytest.mark.parametrize(
     ("source", "target", "length", "error"),
-    [(0, 2, 1, GenerationError), (-1, 0, 1, GenerationError), (0, 1, 33, ContextOverflowError)],
+    [
+        (0, 2, 1, GenerationError),
+        (-1, 0, 1, GenerationError),
+        (0, 1, 33, ContextOverflowError),
+        (0, 1, -1, GenerationError),
+    ],
 )
 def test_impossible_copies_are_refused(pair, source, target, length, error):
     """A copy between slots that do not exist, or of more than they hold, is refused."""
@@ -297,7 +315,8 @@ def test_impossible_copies_are_refused(pair, source, target, length, error):
 
 
 @pytest.mark.parametrize(
-    ("slot", "length", "error"), [(2, 0, GenerationError), (0, 33, ContextOverflowError)]
+    ("slot", "length", "error"),
+    [(2, 0, GenerationError), (0, 33, ContextOverflowError), (0, -1, GenerationError)],
 )
 def test_impossible_releases_are_refused(pair, slot, length, error):
     """A slot that does not exist, or of more than it holds, is refused."""

@@ -14,6 +14,8 @@ from homeport.models.conversion.importing import convert
 from homeport_transformers.checkpoint import Checkpoint
 from homeport_transformers.config import TransformersConfig
 from homeport_transformers.model import TransformersModel
+from homeport_transformers.native_library import best_isa
+from homeport_transformers.native_route import NativeRoute
 
 SIZES = {
     "vocab_size": 97,
@@ -29,6 +31,7 @@ CONFIGS = {
     "llama, tied": LlamaConfig(**SIZES, tie_word_embeddings=True),
     "qwen2, biases": Qwen2Config(**SIZES, tie_word_embeddings=False),
     "phi3, fused": Phi3Config(**SIZES, tie_word_embeddings=False),
+    "llama, wide": LlamaConfig(**SIZES | {"hidden_size": 1088, "num_hidden_layers": 1}),
     "gemma2": Gemma2Config(**SIZES, head_dim=16, query_pre_attn_scalar=16),
 }
 WEIGHTS = "model.safetensors"
@@ -75,6 +78,27 @@ def test_logits_are_those_of_the_unpacked_model(packed, config, quantisation, le
     with torch.inference_mode():
         expected = reference(input_ids=torch.tensor([tokens])).logits[0, -1:].numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("activations", "error"), [("int8", 2e-1), ("int16", 5e-4)])
+@pytest.mark.parametrize("quantisation", ["int4", "int8"])
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_native_kernels_round_inputs_alone(packed, config, quantisation, activations, error):
+    """Beside the unpacked model they lose what 8 bits lose of each input, or 16."""
+    settings = TransformersConfig(dtype="fp32", activations=activations)
+    folder, reference = packed(config, quantisation)
+    if best_isa() is None:
+        pytest.skip("the native library is not installed, or this CPU lacks AVX2")
+    assert NativeRoute(settings).why_not(Checkpoint.read(folder)) is None
+    model = TransformersModel(settings)
+    model.load(folder, LoadPlan(context_length=32, slots=1, threads=2))
+    tokens = [3, 1, 4, 1, 5, 9, 2, 6]
+    found = model.forward(TokenBatch((TokenRow(slot=0, start=0, tokens=tuple(tokens), logits=8),)))
+    with torch.inference_mode():
+        expected = reference(input_ids=torch.tensor([tokens])).logits[0].numpy()
+
+    lost = np.linalg.norm(found - expected) / np.linalg.norm(expected)
+    assert error / 1000 < lost < error
 
 
 def test_checkpoint_sees_weights_and_not_their_parts(packed):

@@ -167,3 +167,4 @@ def test_facts_describe_the_model(llama):
     assert llama.facts.kv_bytes_per_token == layers * heads_and_values * head_dim * float_bytes
     assert llama.facts.embedding_length == 0
     assert llama.facts.generates
+    assert llama.facts.computes == "fp32, torch"

@@ -22,14 +22,31 @@ def test_nothing_is_guessed_before_a_step_was_measured():
 
 
 def test_guesses_that_cost_more_than_they_save_stop_but_for_a_probe(budget):
-    """On a machine that takes as long for two tokens as for two steps, one step in 64 tries again."""
+    """On a machine that takes as long for two tokens as for two steps, one step in 65 tries again."""
     for _ in range(20):
         budget.observe(drafted=4, seconds=0.15)
-    tried = [budget.tokens(1) > 0 for _ in range(128)]
+    tried = []
+    for _ in range(130):
+        tried.append(budget.tokens(1) > 0)
+        budget.observe(drafted=4 * tried[-1], seconds=0.15 if tried[-1] else 0.03)
     assert sum(tried) == 2
     for _ in range(20):
         budget.observe(drafted=4, seconds=0.032)
     assert budget.tokens(1) == 15
+
+
+def test_probe_waits_for_a_guess(budget):
+    """Where no stream can guess when a probe is due, it is made as soon as one can."""
+    for _ in range(20):
+        budget.observe(drafted=4, seconds=0.15)
+    for _ in range(64):
+        assert not budget.tokens(1)
+        budget.observe(drafted=0, seconds=0.03)
+    for _ in range(10):
+        assert budget.tokens(1)
+        budget.observe(drafted=0, seconds=0.03)
+    budget.observe(drafted=4, seconds=0.15)
+    assert not budget.tokens(1)
 
 
 def test_one_slow_step_does_not_stop_guesses(budget):

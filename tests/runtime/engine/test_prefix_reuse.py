@@ -16,13 +16,14 @@ from homeport import (
     TextDelta,
     TextPrompt,
 )
-from homeport.engine.engine import LEAST_FREE_BYTES, Engine
+from homeport.engine.engine import Engine
 from homeport.engine.options import EngineOptions
 from homeport.testing.tiny_model import ChecksumModel, checksum_answer
 
 BYTES_PER_TOKEN = 8
 """What the checksum model says that a token costs."""
 PLAN = LoadPlan(context_length=256, slots=8, threads=1)
+LARGE = 1024**3
 SYSTEM = "You are one of many agents that share these instructions. " * 2
 
 
@@ -194,6 +195,15 @@ def test_answer_ends_where_all_memory_is_full(talk):
     assert clients.texts["long"] == checksum_answer("hello", 59)
 
 
+def test_bound_of_no_byte_is_a_bound(talk):
+    """Where no memory is left for the cache, no prompt fits; None sets no bound."""
+    clients = talk(attrs.evolve(PLAN, cache_bytes=0))
+    clients.submit("any", "x")
+    assert "holds 0 tokens" in clients.ends["any"].message
+    clients = talk(attrs.evolve(PLAN, cache_bytes=None))
+    clients.ask("x" * 200, tokens=56)
+
+
 def test_share_of_memory_holds_one_window_at_least(talk):
     """Where the bound is a share of what is free, a whole conversation fits on the smallest machine."""
     clients = talk(attrs.evolve(PLAN, cache_bytes=1), fits_one_window=True)
@@ -228,13 +238,13 @@ def test_memory_pressure_shrinks_the_cache_until_it_is_over(talk):
     """What is remembered goes when the machine has little left; requests are served all the same."""
     clients = talk()
     clients.ask(SYSTEM)
-    clients.engine.fit_memory(LEAST_FREE_BYTES)
-    assert clients.engine.cached_tokens >= len(SYSTEM)
-    clients.engine.fit_memory(LEAST_FREE_BYTES - BYTES_PER_TOKEN)
-    assert clients.engine.cached_tokens == 0
     clients.engine.fit_memory(0)
+    assert clients.engine.cached_tokens >= len(SYSTEM)
+    clients.engine.fit_memory(-BYTES_PER_TOKEN)
+    assert clients.engine.cached_tokens == 0
+    clients.engine.fit_memory(-LARGE)
     assert clients.ask(SYSTEM) == 0
-    clients.engine.fit_memory(2 * LEAST_FREE_BYTES)
+    clients.engine.fit_memory(LARGE)
     clients.ask(SYSTEM)
     assert clients.ask(SYSTEM) == len(SYSTEM) - 1
 
@@ -259,7 +269,9 @@ def test_any_mixture_of_requests_gets_the_answers_of_each_alone(talk, seed):
     chance = random.Random(seed)
     clients = talk(
         attrs.evolve(
-            PLAN, slots=chance.choice([1, 2, 5, 40]), cache_bytes=chance.choice([0, 256, 320, 512, 3000]) * 8
+            PLAN,
+            slots=chance.choice([1, 2, 5, 40]),
+            cache_bytes=chance.choice([None, 2048, 2560, 4096, 24_000]),
         ),
         clock=itertools.count().__next__,
         most_running=chance.choice([0, 1, 4]),

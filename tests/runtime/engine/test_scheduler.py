@@ -130,6 +130,16 @@ def test_waiting_makes_urgent(make_house):
     assert set(house.step()) == {old}
 
 
+@pytest.mark.parametrize(("seconds", "goes_first"), [(9.9, False), (10.0, True)])
+def test_ten_seconds_of_waiting_raise_a_sequence_by_a_class(make_house, seconds, goes_first):
+    """Then it counts as one of the next class that came earlier."""
+    house = make_house(running=1)
+    low = house.add(priority=Priority.LOW)
+    house.now = seconds
+    normal = house.add(priority=Priority.NORMAL)
+    assert set(house.step()) == {low if goes_first else normal}
+
+
 def test_running_long_makes_nobody_urgent(make_house):
     """An answer of minutes gives way to a more urgent sequence as one of seconds does."""
     house = make_house(running=1)
@@ -243,6 +253,29 @@ def test_memory_admits_what_fits_and_swaps_out_what_grows_beyond(make_house):
             break
     assert most == 2
     assert all(len(sequence.tokens) > 10 * BLOCK_TOKENS for sequence in sequences)
+
+
+def test_nobody_gives_way_in_vain(make_house):
+    """A rival whose memory is too little runs on, until what else is needed is free."""
+    house = make_house(running=4, capacity=20 * BLOCK_TOKENS)
+    normal = house.add(8 * BLOCK_TOKENS)
+    low = house.add(2 * BLOCK_TOKENS, priority=Priority.LOW)
+    house.step()
+    large = house.add(14 * BLOCK_TOKENS)
+    for _ in range(10):
+        assert set(house.step()) == {normal, low}
+        house.now += 1
+    house.scheduler.remove(normal)
+    assert set(house.step()) == {large}
+
+
+def test_nobody_gives_way_where_only_an_unfair_share_would_do(make_house):
+    """Of an owner's three, two would make room for another's one, and the third would be needed too."""
+    house = make_house(running=8, capacity=24 * BLOCK_TOKENS)
+    greedy = [house.add(2 * BLOCK_TOKENS, owner="a") for _ in range(3)]
+    house.step()
+    house.add(18 * BLOCK_TOKENS, owner="b")
+    assert set(house.step()) == set(greedy)
 
 
 def test_cancelling_works_in_every_state(make_house):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import psutil
 import pytest
+from loguru import logger
 
 from homeport import (
     ContextOverflowError,
@@ -154,6 +155,20 @@ async def test_many_first_requests_cause_one_load(open_house):
         answers = await asyncio.gather(*(house.ask() for _ in range(32)))
         assert set(answers) == {checksum_answer("hello", 5)}
         assert len(house.told(ModelLoaded)) == 1
+
+
+async def test_load_tells_what_the_model_computes_in(open_house):
+    """The event, the log and the list of what is in memory pass on what the backend told."""
+    lines = []
+    handler = logger.add(lines.append, format="{message}")
+    async with open_house() as house:
+        await house.ask()
+        (resident,) = house.manager.residents()
+    logger.remove(handler)
+    (loaded,) = house.told(ModelLoaded)
+    assert loaded.computes == resident.computes == "checksums, Python"
+    (line,) = (line for line in lines if line.startswith("loaded tiny:latest on checksum in"))
+    assert " s (checksums, Python, pid " in line
 
 
 async def test_model_leaves_after_its_time_and_its_process_ends(open_house):

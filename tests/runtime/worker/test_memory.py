@@ -1,7 +1,9 @@
+import mmap
+
 import psutil
 import pytest
 
-from homeport.worker.memory import available_bytes
+from homeport.worker.memory import LEAST_FREE_BYTES, available_bytes, spare_bytes
 
 GIBIBYTE = 1024**3
 
@@ -55,3 +57,33 @@ def test_machine_without_limits_leaves_what_is_available(make_group, left):
     make_group("", "nonsense", 10)
     assert left() == nearly
     assert available_bytes() > 0
+
+
+def test_a_tenth_of_a_small_group_stays_free(make_group, tmp_path):
+    """Of 1000 bytes 100 are for others, and when they are taken something must be given back."""
+    make_group("", 1000, 700)
+    assert spare_bytes(tmp_path / "cgroup", tmp_path / "own") == 200
+    make_group("", 1000, 950)
+    assert spare_bytes(tmp_path / "cgroup", tmp_path / "own") == -50
+
+
+def test_no_more_than_a_gibibyte_stays_free(make_group, tmp_path):
+    """A machine of 1 TiB does not keep 100 GiB of it."""
+    make_group("", 1024 * GIBIBYTE, 1023 * GIBIBYTE)
+    assert LEAST_FREE_BYTES == GIBIBYTE
+    assert spare_bytes(tmp_path / "cgroup", tmp_path / "own") == 0
+
+
+def test_mapped_files_are_not_free(tmp_path):
+    """Weights in use are not given to a cache, though the system could drop their pages."""
+    size = 64 * 1024**2
+    weights = tmp_path / "weights"
+    weights.write_bytes(bytes(size))
+
+    def taken():
+        return psutil.virtual_memory().available - available_bytes(tmp_path, tmp_path / "none")
+
+    before = taken()
+    with weights.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        assert not any(mapped[:: mmap.PAGESIZE])
+        assert taken() - before > size / 2

@@ -100,6 +100,7 @@ def _running(resident: ResidentModel) -> schema.RunningModel:
         expires_at=dated(expiry(resident.expires_at)),
         size_vram=0,
         context_length=resident.context_length,
+        computes=resident.computes or UNSET,
     )
 
 

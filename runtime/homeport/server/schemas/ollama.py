@@ -209,7 +209,7 @@ class ListAnswer(msgspec.Struct):
 
 
 class RunningModel(msgspec.Struct, kw_only=True):
-    """A row of ``GET /api/ps``."""
+    """A row of ``GET /api/ps``; ``computes``, unknown to Ollama, only where the backend tells it."""
 
     name: str
     model: str
@@ -219,6 +219,7 @@ class RunningModel(msgspec.Struct, kw_only=True):
     expires_at: str
     size_vram: int
     context_length: int
+    computes: str | UnsetType = UNSET
 
 
 class ProcessAnswer(msgspec.Struct):

@@ -333,3 +333,19 @@ def test_a_first_token_gets_its_own_value(build):
     head.write(0, normal(1, 1, 64), value)
     out = head.attend(0, normal(3, 1, 4, 64))
     np.testing.assert_allclose(out[0], np.repeat(value, 4, 0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [F32, BF16])
+@pytest.mark.parametrize("place", [0, 5, 40, 299])
+@pytest.mark.parametrize("softcap", [0.0, 30.0])
+def test_a_key_that_is_not_a_number_is_not_passed_over(build, kind, place, softcap):
+    """Whoever sees it gets NaN: the fault has to reach the logits. Tokens before it do not."""
+    head = build(Shape(kind=kind, head_dim=16, softcap=softcap), 300)
+    keys, values, queries = normal(1, 300, 16), normal(2, 300, 16), normal(3, 300, 1, 16)
+    keys[place, 3] = math.nan
+    head.write(0, keys, values)
+
+    output = head.attend(0, queries)
+
+    assert np.isfinite(output[:place]).all()
+    assert np.isnan(output[place:]).all()

@@ -6,6 +6,7 @@ its tokens are cut into steps and whatever is computed beside them, and sanitize
 
 import ctypes
 import json
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -51,7 +52,7 @@ class Sizes:
             "num_attention_heads": self.heads,
             "num_key_value_heads": self.kv_heads,
             "head_dim": self.head_dim,
-            "max_position_embeddings": 64,
+            "max_position_embeddings": 1024,
             "rms_norm_eps": 1e-5,
             "tie_word_embeddings": True,
         }
@@ -119,10 +120,10 @@ def isa(request, library):
 def load(tmp_path, library):
     """Save a model and load it by an instruction set."""
 
-    def build(sizes, isa, *, kind=Kind.F32, planes=1, threads=1, slots=2):
+    def build(sizes, isa, *, kind=Kind.F32, planes=1, threads=1, slots=2, context=CONTEXT):
         if not (tmp_path / "config.json").exists():
             sizes.write(tmp_path)
-        plan = LoadPlan(context_length=CONTEXT, slots=slots, threads=threads)
+        plan = LoadPlan(context_length=context, slots=slots, threads=threads)
         way = NativeWay(isa=isa, kind=kind, planes=planes)
         return NativeDecoder.load(Checkpoint.read(tmp_path), plan, way, library)
 
@@ -177,6 +178,31 @@ def test_a_released_slot_keeps_its_beginning_and_can_be_used_again(load, isa):
         np.testing.assert_array_equal(forward(decoder, (slot, 40, TOKENS[40:])), expected[40:])
 
 
+def anonymous_bytes():
+    """Read what this process has in memory besides files."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return 1024 * int(status.partition("RssAnon:")[2].split()[0])
+
+
+def test_slots_cost_what_is_in_them(load, library):
+    """A thousand of them cost nothing, and what a long text took comes back with its release."""
+    sizes = Sizes(heads=16, kv_heads=16, head_dim=64, layers=1)
+    before = anonymous_bytes()
+    decoder = load(sizes, Isa(library.hp_best_isa()), kind=Kind.F32, slots=1000, context=1000)
+    text_bytes = 1000 * decoder.facts.kv_bytes_per_token
+    assert text_bytes == 1000 * 16 * 64 * 2 * 4
+    assert anonymous_bytes() - before < text_bytes
+
+    tokens = TOKENS * 22
+    decoder.forward(TokenBatch((TokenRow(999, 0, tokens, 1),)))
+    full = anonymous_bytes()
+    decoder.release(999, 100)
+    after_part = anonymous_bytes()
+    assert 0.8 * text_bytes < full - after_part < 0.95 * text_bytes
+    decoder.release(999, 0)
+    assert 0.95 * text_bytes < full - anonymous_bytes() < 1.1 * text_bytes
+
+
 def test_the_context_can_be_filled_to_its_last_place(load, isa):
     """It is no multiple of a block of keys."""
     decoder = load(MODELS["float, odd"], isa, kind=Kind.BF16)
@@ -222,7 +248,7 @@ def description(library):
     layer = Layer(window=0, rotary=-1, attention_norm=values.ctypes.data, mlp_norm=values.ctypes.data)
     for name in ("query", "key", "value", "output", "gate", "up", "down"):
         setattr(layer, name, matrix)
-    return Model(
+    model = Model(
         isa=library.hp_best_isa(),
         threads=1,
         layer_count=1,
@@ -243,6 +269,8 @@ def description(library):
         norm=values.ctypes.data,
         layers=(Layer * 1)(layer),
     )
+    model.memory = values  # kept alive by what points to it
+    return model
 
 
 def test_a_model_of_one_small_layer_is_accepted(library, description):

@@ -158,6 +158,14 @@ def test_softcap_follows_the_hyperbolic_tangent(native, size, seed, scale, cap):
     assert np.abs(capped).max() <= cap
 
 
+def test_softcap_hands_on_what_is_not_a_number(native):
+    """A NaN does not become the cap, which would pass for a logit."""
+    values = np.array([1.0, math.nan, -math.nan, math.inf, -math.inf] * 5, np.float32)
+    native.call("softcap", values, values.size, 30.0)
+    assert np.isnan(values).tolist() == [False, True, True, False, False] * 5
+    np.testing.assert_array_equal(values[3:5], [30, -30])
+
+
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 31])
 def test_nothing_is_written_past_the_end(native, size):
     """Elements behind the last stay as they are."""

@@ -1,6 +1,7 @@
 """The routes about models: tags, ps, delete, version."""
 
 import attrs
+import msgspec
 import pytest
 
 from homeport import ResidentModel
@@ -64,6 +65,15 @@ def test_a_resident_model_in_ollamas_words(models):
     assert "2100" < row.expires_at[:4] < "2200"
     assert row.expires_at.endswith("+00:00")
     assert len(row.expires_at) == len("2026-03-01T12:30:00.000000+00:00")
+
+
+def test_what_a_resident_model_computes_in_is_told_where_it_is_known(models):
+    """Ollama has no such field, so it is left out where it would be empty."""
+    resident = ResidentModel(
+        info=models["scripted:1b"], resident_bytes=77, context_length=512, expires_at=None
+    )
+    assert b"computes" not in msgspec.json.encode(_running(resident))
+    assert _running(attrs.evolve(resident, computes="fp32, torch")).computes == "fp32, torch"
 
 
 @pytest.mark.parametrize(
