@@ -22,6 +22,8 @@ MOST_FOLLOWERS = 64
 """So many that wait for a prefix are looked at in a step: comparing 4,000 tokens takes up to 0.1 ms."""
 _OLDEST_SHARE = 4
 """One part in four of the prompt budget goes to the prompt that came first, however long it is."""
+_HEAD_START_SECONDS = 0.5
+"""Counted as waited by every prompt, so that a short one that just came goes before most."""
 _RETRY_SECONDS = 0.5
 """When nothing changes, the head of the waiting list is looked at again so often, for it ages."""
 
@@ -121,7 +123,7 @@ class Scheduler:
             self._draft(streams, self._drafts.tokens(len(streams)))
         parts = dict.fromkeys(streams, 1)
         if prompts:
-            parts.update(_shares(prompts, self._budget.tokens(len(streams))))
+            parts.update(_shares(prompts, self._budget.tokens(len(streams)), self._clock()))
         planned = sorted(((sequence.row(count), sequence) for sequence, count in parts.items()), key=_slot)
         return Step(
             sequences=tuple(sequence for _, sequence in planned),
@@ -237,12 +239,21 @@ def _share_more(running: Sequence, waiting: Sequence) -> bool:
     return not differ and running.tokens[:known] == waiting.tokens[:known]
 
 
-def _shares(prompts: Listed[Sequence], budget: int) -> dict[Sequence, int]:
-    """Share prompt tokens: some for the prompt that came first, the rest by urgency, shortest first."""
+def _shares(prompts: Listed[Sequence], budget: int, now: float) -> dict[Sequence, int]:
+    """Share prompt tokens: some for the prompt that came first, the rest by urgency and response ratio.
+
+    Shortest first would let long prompts wait for minutes behind a crowd; so what counts is how long a prompt
+    has waited beside how much of it is left (Hansen 1971, highest response ratio next).
+    """
     oldest = min(prompts, key=lambda sequence: sequence.arrived_at)
     shares = {oldest: min(oldest.remaining, max(budget // _OLDEST_SHARE, 1))}
     left = budget - shares[oldest]
-    for sequence in sorted(prompts, key=lambda sequence: (sequence.priority, sequence.remaining)):
+
+    def turn(sequence: Sequence) -> tuple[int, float]:
+        waited = now - sequence.arrived_at + _HEAD_START_SECONDS
+        return sequence.priority, sequence.remaining / waited
+
+    for sequence in sorted(prompts, key=turn):
         known = shares.get(sequence, 0)
         more = min(left, sequence.remaining - known)
         if more > 0:

@@ -188,6 +188,19 @@ def test_long_prompt_gets_on_among_many_short_ones(make_house):
     assert long.computed > 2000
 
 
+def test_prompt_that_waited_long_goes_before_shorter_ones(make_house):
+    """A second long prompt, too, need not wait until no short one comes any more."""
+    house = make_house()
+    house.add(50_000)
+    long = house.add(2000)
+    house.step()
+    house.now += 60
+    short = house.add(300)
+    taken = house.step()
+    assert taken[long] == LARGEST_CHUNK - LARGEST_CHUNK // 4
+    assert short not in taken
+
+
 def test_streams_bound_the_prompt_tokens_of_a_step(make_house):
     """Beside running streams a prompt gets what the time of a step allows, alone it gets all."""
     house = make_house()
