@@ -64,7 +64,7 @@ def _best_kernel(found: Measurements, rows: int, key: str) -> float | None:
 
 
 def _prefix_share(found: Measurements) -> float | None:
-    hit, miss = (found.value("http", "ms", case=f"prefix {case}") for case in ("hit", "miss"))
+    hit, miss = (found.value("http-short", "ms", case=f"prefix {case}") for case in ("hit", "miss"))
     share = quotient(hit, miss)
     return None if share is None else 100 * share
 
@@ -161,7 +161,7 @@ def _http_goals() -> Iterator[Goal]:
             bound=bound,
             unit=" ms",
             at_most=True,
-            find=lambda found, case=case: found.value("http", "ms", case=case),
+            find=lambda found, case=case: found.value("http-short", "ms", case=case),
         )
     yield Goal(
         figure="first token with a known prefix: share of the time without",
