@@ -10,7 +10,7 @@ from homeport import LoadError, LoadPlan, TokenBatch, TokenModelFacts, Unsupport
 from homeport_transformers.bounds import Bounds
 from homeport_transformers.checkpoint import Checkpoint
 from homeport_transformers.config import TransformersConfig
-from homeport_transformers.decoders import Decoder, Encoder, is_sentence_model
+from homeport_transformers.decoders import Decoder, Encoder
 from homeport_transformers.native_route import NativeRoute
 
 
@@ -78,13 +78,12 @@ class TransformersModel:
             ContextOverflowError: A slot holds fewer tokens.
             GenerationError: A slot does not exist.
         """
-        if self._decoder is None:
-            raise UnsupportedError("an embedding model has no cache")
+        decoder = self._decoder_with_cache()
         self._bounds.check_slot(source)
         self._bounds.check_slot(target)
         self._bounds.check_length(length)
         if source != target:
-            self._decoder.copy_prefix(source, target, length)
+            decoder.copy_prefix(source, target, length)
 
     def release(self, slot: int, length: int) -> None:
         """Forget what a slot holds behind its first ``length`` tokens; see ``TokenModel.release``.
@@ -94,11 +93,10 @@ class TransformersModel:
             ContextOverflowError: A slot holds fewer tokens.
             GenerationError: The slot does not exist.
         """
-        if self._decoder is None:
-            raise UnsupportedError("an embedding model has no cache")
+        decoder = self._decoder_with_cache()
         self._bounds.check_slot(slot)
         self._bounds.check_length(length)
-        self._decoder.release(slot, length)
+        decoder.release(slot, length)
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """Embed token sequences as the model's files say; see ``TokenModel.embed``.
@@ -112,9 +110,14 @@ class TransformersModel:
             raise UnsupportedError("this model generates text and has no embeddings")
         return self._encoder.embed(inputs)
 
+    def _decoder_with_cache(self) -> Decoder:
+        if self._decoder is None:
+            raise UnsupportedError("an embedding model has no cache")
+        return self._decoder
+
     def _load(self, checkpoint: Checkpoint, plan: LoadPlan) -> Decoder | Encoder:
         route = NativeRoute(self._config)
-        why_not = "it embeds" if is_sentence_model(checkpoint) else route.why_not(checkpoint)
+        why_not = route.why_not(checkpoint)
         if why_not is None:
             self._decoder = route.load(checkpoint, plan)
             return self._decoder

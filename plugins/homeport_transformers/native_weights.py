@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from homeport import LoadError
-from homeport.weights import STRIP_ROWS, WeightKind
-from homeport_transformers.checkpoint import REPAIR_HINT, Checkpoint, StoredTensor
+from homeport.weights import STRIP_ROWS, PackedTensor, WeightKind
+from homeport_transformers.checkpoint import Checkpoint, StoredTensor
 from homeport_transformers.decoder_tensors import DecoderTensors, Part
 from homeport_transformers.mapped_file import MappedFile
 from homeport_transformers.native_library import Kind, Matrix
@@ -55,8 +54,10 @@ class NativeWeights:
         """
         if part not in self._matrices:
             stored = self._checkpoint.tensors[part.name]
-            packs = stored.packed is not None
-            self._matrices[part] = self._packed(stored, part) if packs else self._plain(stored, part)
+            if stored.packed is None:
+                self._matrices[part] = self._plain(stored, part)
+            else:
+                self._matrices[part] = self._packed(self._file(stored.file), stored.packed, part)
         return self._matrices[part]
 
     def vector(self, part: Part | None, offset: float = 0.0) -> int | None:
@@ -74,11 +75,7 @@ class NativeWeights:
         values = self._as_kind(stored, part)
         return Matrix(kind=self._kind, rows=part.rows, cols=values.shape[1], codes=self._keep(values))
 
-    def _packed(self, stored: StoredTensor, part: Part) -> Matrix:
-        packed = stored.packed
-        if packed is None:
-            raise LoadError(f"tensor {part.name!r} is not packed", hint=REPAIR_HINT)
-        file = self._file(stored.file)
+    def _packed(self, file: MappedFile, packed: PackedTensor, part: Part) -> Matrix:
         strips = slice(part.first_row // STRIP_ROWS, -(-(part.first_row + part.rows) // STRIP_ROWS))
         arrays = [file.read(name)[strips] for name in packed.parts]
         codes, scales, *mins = (self._keep(array) for array in arrays)

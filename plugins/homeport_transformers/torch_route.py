@@ -8,10 +8,9 @@ from loguru import logger
 from homeport import LoadPlan
 from homeport_transformers.checkpoint import Checkpoint
 from homeport_transformers.config import TransformersConfig
-from homeport_transformers.decoder_shape import DecoderShape, why_not_fast
-from homeport_transformers.decoder_tensors import DecoderTensors
 from homeport_transformers.decoders import Decoder, Encoder, is_sentence_model
 from homeport_transformers.dtype import compute_dtype
+from homeport_transformers.lean import why_not_lean
 from homeport_transformers.torch_decoder import TorchDecoder
 
 
@@ -31,24 +30,12 @@ def load_on_torch(
     """
     _use_threads(plan.threads)
     dtype = compute_dtype(config.dtype, checkpoint.dtype)
-    reason = _why_not_lean(checkpoint, config)
+    reason = why_not_lean(checkpoint, config)
     if reason is None:
         logger.info("computing in {} on {} threads of torch, because {}", dtype, plan.threads, why)
         return TorchDecoder.load(checkpoint, plan, dtype)
     logger.info("computing in {} on {} threads of transformers, because {}", dtype, plan.threads, reason)
     return _load_through_transformers(checkpoint, plan, dtype)
-
-
-def _why_not_lean(checkpoint: Checkpoint, config: TransformersConfig) -> str | None:
-    if not config.lean:
-        return "the setting lean is off"
-    if is_sentence_model(checkpoint):
-        return "it embeds"
-    reason = why_not_fast(checkpoint.config)
-    if reason is None:
-        stray = DecoderTensors(DecoderShape.read(checkpoint.config)).strange(checkpoint)
-        reason = stray and f"it holds the tensor {stray!r}"
-    return reason
 
 
 def _load_through_transformers(

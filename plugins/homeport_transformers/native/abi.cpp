@@ -158,17 +158,16 @@ HP_EXPORT int32_t hp_matmul(int32_t isa, int32_t threads, const HpMatrix* matrix
         if (!pool || pool->size() != threads) pool = std::make_unique<ThreadPool>(threads);
         static thread_local AlignedBuffer<uint8_t> scratch;
         scratch.reserve(kScratchBytes * threads);
-        static thread_local Inputs inputs;
+        static thread_local Inputs kept;
+        Inputs& inputs = kept;  // this thread's, for all that work on it
         inputs.shape(rows, matrix->cols, {matrix});
-        Inputs& filled = inputs;
         pool->run(rows, [&](int row, int) {
-            filled.fill(kernels, row, 0, matrix->cols, x + static_cast<size_t>(row) * matrix->cols);
+            inputs.fill(kernels, row, 0, matrix->cols, x + static_cast<size_t>(row) * matrix->cols);
         });
-        const int strips = (matrix->rows + kStripRows - 1) / kStripRows;
-        const int per_task = rows <= 16 ? 32 : 8;
+        const int strips = strip_count(matrix->rows), per_task = most_strips_per_task(rows);
         uint8_t* memory = scratch.data();
         pool->run((strips + per_task - 1) / per_task, [&](int task, int thread) {
-            filled.multiply(kernels, *matrix, rows, {y, matrix->rows}, task * per_task,
+            inputs.multiply(kernels, *matrix, rows, {y, matrix->rows}, task * per_task,
                             std::min(strips, (task + 1) * per_task),
                             {memory + thread * kScratchBytes, kScratchBytes});
         });

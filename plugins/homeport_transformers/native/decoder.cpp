@@ -10,9 +10,6 @@ namespace {
 constexpr int kSpanTokens = 16;     // tokens of a prompt that one task attends
 constexpr int kTasksPerThread = 6;  // enough that threads end together, few enough that dispatch is cheap
 constexpr int kStripsPerGroup = kMaxGroup / kStripRows;
-constexpr int kMostStripsPerTask = 8;  // gates of one task stay in the second-level cache
-constexpr int kLongTaskStrips = 32;
-constexpr int kFewTokens = 16;
 constexpr size_t kCappedPerTask = 16384;
 
 CacheLayout layout_of(const HpModel& model) {
@@ -22,8 +19,6 @@ CacheLayout layout_of(const HpModel& model) {
             .layers = model.layer_count,
             .context = model.context};
 }
-
-int strip_count(int rows) { return (rows + kStripRows - 1) / kStripRows; }
 
 }  // namespace
 
@@ -73,17 +68,17 @@ void Decoder::plan(const HpRow* rows, int row_count, const int32_t* tokens) {
 template <typename Body>
 void Decoder::for_tokens(int count, const Body& body) {
     const int size = std::max(1, count / (pool_.size() * kTasksPerThread));
-    pool_.run((count + size - 1) / size,
-              [&](int index, int) { body(index * size, std::min(count, (index + 1) * size)); });
+    pool_.run((count + size - 1) / size, [&](int index, int) {
+        const int end = std::min(count, (index + 1) * size);
+        for (int token = index * size; token < end; ++token) body(token);
+    });
 }
 
 void Decoder::embed() {
     hidden_.reserve(static_cast<size_t>(token_count()) * model_.hidden);
-    for_tokens(token_count(), [&](int first, int last) {
-        for (int token = first; token < last; ++token) {
-            kernels_.expand_row(model_.embedding, tokens_[token].id, model_.embedding_scale,
-                                hidden_.at(static_cast<size_t>(token) * model_.hidden));
-        }
+    for_tokens(token_count(), [&](int token) {
+        kernels_.expand_row(model_.embedding, tokens_[token].id, model_.embedding_scale,
+                            hidden_.at(static_cast<size_t>(token) * model_.hidden));
     });
 }
 
@@ -104,11 +99,9 @@ void Decoder::attention(int index, const HpLayer& layer) {
     attend(index, layer);
 
     attended_.shape(token_count(), query_size, {&layer.output});
-    for_tokens(token_count(), [&](int first, int last) {
-        for (int token = first; token < last; ++token) {
-            const float* mixed = mixed_.at(static_cast<size_t>(token) * query_size);
-            attended_.fill(kernels_, token, 0, query_size, mixed);
-        }
+    for_tokens(token_count(), [&](int token) {
+        const float* mixed = mixed_.at(static_cast<size_t>(token) * query_size);
+        attended_.fill(kernels_, token, 0, query_size, mixed);
     });
     add_product(attended_, layer.output, layer.output_bias, layer.attention_post_norm);
 }
@@ -123,13 +116,11 @@ void Decoder::normalise(const float* weight, std::initializer_list<const HpMatri
     const int size = model_.hidden;
     inputs_.shape(token_count(), size, readers);
     product_.reserve(static_cast<size_t>(token_count()) * size);
-    for_tokens(token_count(), [&](int first, int last) {
-        for (int token = first; token < last; ++token) {
-            const size_t place = static_cast<size_t>(token) * size;
-            float* normal = inputs_.wants_values() ? inputs_.values(token) : product_.at(place);
-            kernels_.rms_norm(hidden_.at(place), weight, size, model_.norm_epsilon, normal);
-            inputs_.fill(kernels_, token, 0, size, normal);
-        }
+    for_tokens(token_count(), [&](int token) {
+        const size_t place = static_cast<size_t>(token) * size;
+        float* normal = inputs_.wants_values() ? inputs_.values(token) : product_.at(place);
+        kernels_.rms_norm(hidden_.at(place), weight, size, model_.norm_epsilon, normal);
+        inputs_.fill(kernels_, token, 0, size, normal);
     });
 }
 
@@ -157,8 +148,7 @@ void Decoder::multiply(const Inputs& inputs, int rows, std::initializer_list<Out
 
 int Decoder::strips_per_task(int strips, int unit) const {
     const int fair = strips / (pool_.size() * kTasksPerThread) / unit * unit;
-    // A task's first strips come from memory unannounced, so tasks are long where memory is what takes time.
-    return std::clamp(fair, unit, token_count() <= kFewTokens ? kLongTaskStrips : kMostStripsPerTask);
+    return std::clamp(fair, unit, most_strips_per_task(token_count()));
 }
 
 void Decoder::turn_and_store(int index, const HpLayer& layer) {
@@ -170,19 +160,17 @@ void Decoder::turn_and_store(int index, const HpLayer& layer) {
         const float* table = model_.rotary[layer.rotary] + static_cast<size_t>(position) * model_.rotary_dim;
         kernels_.rotate(head, table, model_.rotary_dim);
     };
-    for_tokens(token_count(), [&](int first, int last) {
-        for (int token = first; token < last; ++token) {
-            const auto [id, slot, position] = tokens_[token];
-            for (int head = 0; head < model_.heads; ++head) {
-                prepare(queries_.at((static_cast<size_t>(token) * model_.heads + head) * size),
-                        layer.query_norm, position);
-            }
-            for (int head = 0; head < model_.kv_heads; ++head) {
-                const size_t place = (static_cast<size_t>(token) * model_.kv_heads + head) * size;
-                prepare(keys_.at(place), layer.key_norm, position);
-                kernels_.cache_write(shape, cache_.keys(slot, index, head), cache_.values(slot, index, head),
-                                     position, keys_.at(place), values_.at(place));
-            }
+    for_tokens(token_count(), [&](int token) {
+        const auto [id, slot, position] = tokens_[token];
+        for (int head = 0; head < model_.heads; ++head) {
+            prepare(queries_.at((static_cast<size_t>(token) * model_.heads + head) * size), layer.query_norm,
+                    position);
+        }
+        for (int head = 0; head < model_.kv_heads; ++head) {
+            const size_t place = (static_cast<size_t>(token) * model_.kv_heads + head) * size;
+            prepare(keys_.at(place), layer.key_norm, position);
+            kernels_.cache_write(shape, cache_.keys(slot, index, head), cache_.values(slot, index, head),
+                                 position, keys_.at(place), values_.at(place));
         }
     });
 }
@@ -257,12 +245,10 @@ void Decoder::add_product(const Inputs& inputs, const HpMatrix& matrix, const fl
     }
     product_.reserve(static_cast<size_t>(token_count()) * size);
     multiply(inputs, token_count(), {{&matrix, {product_.data(), size, bias}}});
-    for_tokens(token_count(), [&](int first, int last) {
-        for (int token = first; token < last; ++token) {
-            float* product = product_.at(static_cast<size_t>(token) * size);
-            kernels_.rms_norm(product, post_norm, size, model_.norm_epsilon, product);
-            kernels_.add(hidden_.at(static_cast<size_t>(token) * size), product, size);
-        }
+    for_tokens(token_count(), [&](int token) {
+        float* product = product_.at(static_cast<size_t>(token) * size);
+        kernels_.rms_norm(product, post_norm, size, model_.norm_epsilon, product);
+        kernels_.add(hidden_.at(static_cast<size_t>(token) * size), product, size);
     });
 }
 

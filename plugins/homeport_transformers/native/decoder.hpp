@@ -60,7 +60,7 @@ private:
 
     int token_count() const { return static_cast<int>(tokens_.size()); }
     int strips_per_task(int strips, int unit) const;
-    // Calls body(first, last) for the tokens in runs, on all threads.
+    // Calls body(token) for the first so many tokens of the step, on all threads.
     template <typename Body>
     void for_tokens(int count, const Body& body);
     Scratch scratch(int thread) { return {scratch_[thread].data(), kScratchBytes}; }

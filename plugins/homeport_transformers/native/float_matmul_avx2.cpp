@@ -10,31 +10,30 @@ namespace homeport::avx2 {
 
 namespace {
 
-inline __m128 fold_lanes(__m256 sum) {
-    return _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
-}
-
-struct FloatLanes {
-    using Element = float;
+struct Sums {
     using Sum = __m256;
     using Loaded = __m256;
-    static constexpr int kWidth = 8, kParts = 1, kRows = 2;
+    static constexpr int kRows = 2;
     static Sum zero() { return _mm256_setzero_ps(); }
+    static Sum add_products(Sum sum, Loaded a, Loaded b) { return _mm256_fmadd_ps(a, b, sum); }
+    static __m128 fold(Sum sum) {
+        return _mm_add_ps(_mm256_castps256_ps128(sum), _mm256_extractf128_ps(sum, 1));
+    }
+};
+
+struct FloatLanes : Sums {
+    using Element = float;
+    static constexpr int kWidth = 8, kParts = 1;
     template <int kPart>
     static Loaded load(const float* from) {
         return _mm256_loadu_ps(from);
     }
-    static Sum add_products(Sum sum, Loaded a, Loaded b) { return _mm256_fmadd_ps(a, b, sum); }
-    static __m128 fold(Sum sum) { return fold_lanes(sum); }
 };
 
 // Even elements and then odd ones, each as the high half of a float: both at once are too many registers.
-struct Bf16Lanes {
+struct Bf16Lanes : Sums {
     using Element = uint16_t;
-    using Sum = __m256;
-    using Loaded = __m256;
-    static constexpr int kWidth = 16, kParts = 2, kRows = 2;
-    static Sum zero() { return _mm256_setzero_ps(); }
+    static constexpr int kWidth = 16, kParts = 2;
     template <int kPart>
     static Loaded load(const uint16_t* from) {
         const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
@@ -42,8 +41,6 @@ struct Bf16Lanes {
         const __m256i high = _mm256_set1_epi32(static_cast<int>(0xffff0000));
         return _mm256_castsi256_ps(_mm256_and_si256(both, high));
     }
-    static Sum add_products(Sum sum, Loaded a, Loaded b) { return _mm256_fmadd_ps(a, b, sum); }
-    static __m128 fold(Sum sum) { return fold_lanes(sum); }
 };
 
 }  // namespace

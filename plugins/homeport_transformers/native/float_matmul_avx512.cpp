@@ -11,31 +11,31 @@ namespace homeport::avx512 {
 
 namespace {
 
-inline __m128 fold_lanes(__m512 sum) {
-    const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(sum), _mm512_extractf32x8_ps(sum, 1));
-    return _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
-}
-
-struct FloatLanes {
-    using Element = float;
+struct Sums {
     using Sum = __m512;
     using Loaded = __m512;
-    static constexpr int kWidth = 16, kParts = 1, kRows = 6;
+    static constexpr int kRows = 6;
     static Sum zero() { return _mm512_setzero_ps(); }
+    static Sum add_products(Sum sum, Loaded a, Loaded b) { return _mm512_fmadd_ps(a, b, sum); }
+    static __m128 fold(Sum sum) {
+        const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(sum), _mm512_extractf32x8_ps(sum, 1));
+        return _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    }
+};
+
+struct FloatLanes : Sums {
+    using Element = float;
+    static constexpr int kWidth = 16, kParts = 1;
     template <int kPart>
     static Loaded load(const float* from) {
         return _mm512_loadu_ps(from);
     }
-    static Sum add_products(Sum sum, Loaded a, Loaded b) { return _mm512_fmadd_ps(a, b, sum); }
-    static __m128 fold(Sum sum) { return fold_lanes(sum); }
 };
 
-struct Bf16Lanes {
+struct Bf16Lanes : Sums {
     using Element = uint16_t;
-    using Sum = __m512;
     using Loaded = __m512i;
-    static constexpr int kWidth = 32, kParts = 1, kRows = 6;
-    static Sum zero() { return _mm512_setzero_ps(); }
+    static constexpr int kWidth = 32, kParts = 1;
     template <int kPart>
     static Loaded load(const uint16_t* from) {
         return _mm512_loadu_si512(from);
@@ -45,16 +45,12 @@ struct Bf16Lanes {
         asm("vdpbf16ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b));
         return sum;
     }
-    static __m128 fold(Sum sum) { return fold_lanes(sum); }
 };
 
 // Without vdpbf16ps: even elements and then odd ones, each as the high half of a float.
-struct WideBf16Lanes {
+struct WideBf16Lanes : Sums {
     using Element = uint16_t;
-    using Sum = __m512;
-    using Loaded = __m512;
-    static constexpr int kWidth = 32, kParts = 2, kRows = 6;
-    static Sum zero() { return _mm512_setzero_ps(); }
+    static constexpr int kWidth = 32, kParts = 2;
     template <int kPart>
     static Loaded load(const uint16_t* from) {
         const __m512i both = _mm512_loadu_si512(from);
@@ -62,8 +58,6 @@ struct WideBf16Lanes {
         const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000));
         return _mm512_castsi512_ps(_mm512_and_si512(both, high));
     }
-    static Sum add_products(Sum sum, Loaded a, Loaded b) { return _mm512_fmadd_ps(a, b, sum); }
-    static __m128 fold(Sum sum) { return fold_lanes(sum); }
 };
 
 }  // namespace

@@ -15,6 +15,12 @@ namespace homeport {
 constexpr int kStripRows = 16;  // outputs that lie side by side in a packed matrix
 constexpr int kMaxGroup = 64;
 
+constexpr int strip_count(int rows) { return (rows + kStripRows - 1) / kStripRows; }
+
+// Most strips of one task, for so many rows of inputs. A task's first strips come from memory unannounced, so
+// tasks are long where memory is what takes time; with more rows what they write has to stay in a cache.
+constexpr int most_strips_per_task(int rows) { return rows <= 16 ? 32 : 8; }
+
 // Inputs of a product, in the form that the kind of its matrix wants. Pointers that it does not want are
 // null.
 struct Operand {

@@ -15,10 +15,7 @@ void float_matmul(const HpMatrix& matrix, const Operand& operand, const Target& 
 
 // Other sets have no use for their own forms of these: they are a hundredth of the work.
 namespace homeport::avx2_vnni {
-using avx2::expand_row;
 using avx2::float_matmul;
-using avx2::quantise;
-using avx2::to_bf16;
 void matmul(const HpMatrix& matrix, const Operand& operand, const Target& target, int begin, int end,
             Scratch scratch);
 }  // namespace homeport::avx2_vnni
