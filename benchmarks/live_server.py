@@ -87,7 +87,7 @@ def serving(home: Path, *, command: Sequence[str] = (), **settings: object) -> I
             healthy = time.perf_counter() - started
             yield LiveServer(url=url, process=process, healthy_seconds=healthy, started_at=started)
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
             process.wait(_STOP_SECONDS)
 
 

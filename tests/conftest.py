@@ -76,7 +76,7 @@ def serving(home, **variables):
             ours.settimeout(START_TIMEOUT_SECONDS)
             yield LiveServer(ours.makefile().readline().strip(), process.pid)
         finally:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGINT)
             assert process.wait(START_TIMEOUT_SECONDS) == 0
 
 

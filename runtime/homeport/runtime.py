@@ -1,43 +1,51 @@
 """The one owner of all state: builds every room of the house and closes it again."""
 
 import asyncio
+import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import attrs
 from loguru import logger
 
+from homeport.config.loading import LoadedSettings
 from homeport.config.settings import Settings
 from homeport.config.structuring import unstructure
 from homeport.domain.errors import ConfigError, LoadError, ModelNotFoundError, StoreError
 from homeport.domain.models import ResidentModel
 from homeport.domain.quantisation import Quantisation
-from homeport.gateway.admission import Admission
+from homeport.gateway.assembly import GatewayAssembly
 from homeport.gateway.events import EventBus
 from homeport.gateway.pipeline import Gateway
-from homeport.gateway.routing import Routing
-from homeport.gateway.validation import Validation
+from homeport.gateway.routing.standings import Standings
 from homeport.models.aliases import AliasTable
 from homeport.models.background import BackgroundTasks
 from homeport.models.catalog import Catalog
 from homeport.models.flight import PullProgress
+from homeport.models.loader import WorkerRecipe
 from homeport.models.local import LocalBackend
-from homeport.models.manager import ModelManager, WorkerRecipe
+from homeport.models.manager import ModelManager
+from homeport.models.measurements import Measurements
 from homeport.models.names import ModelName
+from homeport.models.preload import Preload
+from homeport.models.pressure import Pressure, relieve
 from homeport.models.pull import Puller, PullSource
 from homeport.models.remote import RemoteBackend
+from homeport.models.room import Room
 from homeport.models.store import ModelStore
+from homeport.plugin.checking import settings_faults
 from homeport.plugin.construction import Construction
 from homeport.plugin.imports import reference_to
 from homeport.plugin.manager import load_plugins
-from homeport.plugin.protocols import Backend, Guard, Monitor
+from homeport.plugin.protocols import Backend, Monitor, Route
 from homeport.plugin.records import BackendKind, BackendSpec
-from homeport.plugin.registry import PluginRegistry, Registered, chosen
-from homeport.plugin.tables import table_faults
+from homeport.plugin.registry import PluginRegistry, Registered
+from homeport.reload import Reloadable, SettingsReload
 
 ALIASES_FILE = "aliases.toml"
+STANDINGS_FILE = "standings.json"
+MEASUREMENTS_FILE = "footprints.json"
 
 
 @attrs.frozen(kw_only=True)
@@ -49,6 +57,11 @@ class Runtime:
         registry: Plugins and what they declared.
         catalog: All models.
         gateway: Serves requests.
+        backends: All that were built, by name.
+        routes: Routes that plugins add to the HTTP API, by name.
+        pressure: How short of memory the system is.
+        events: Tells what happens.
+        reload: Reads the settings anew.
         started_at: On the monotonic clock, in seconds.
     """
 
@@ -56,7 +69,13 @@ class Runtime:
     registry: PluginRegistry
     catalog: Catalog
     gateway: Gateway
+    backends: Mapping[str, Backend]
+    routes: Mapping[str, Route]
+    pressure: Pressure
+    events: EventBus
+    reload: SettingsReload
     started_at: float
+    _preload: Preload
     _local: Mapping[str, LocalBackend]
     _store: ModelStore
     _aliases: AliasTable
@@ -70,6 +89,7 @@ class Runtime:
         *,
         plugins: Mapping[str, object] | None = None,
         origins: Mapping[str, str] | None = None,
+        load: Callable[[], LoadedSettings] | None = None,
     ) -> AsyncIterator["Runtime"]:
         """Build everything, and close it at the end.
 
@@ -77,6 +97,7 @@ class Runtime:
             settings: Of this homeport.
             plugins: Plugin objects by name, besides the installed ones.
             origins: Place of each setting by its dotted path, for messages.
+            load: Reads the settings anew, where they can be; may block.
 
         Raises:
             PluginError: Plugins that cannot live together.
@@ -84,20 +105,30 @@ class Runtime:
         """
         origins = origins or {}
         registry = load_plugins(settings, plugins)
-        faults = tuple(table_faults(settings, registry, origins))
+        faults = settings_faults(settings, registry, origins)
         if faults:
             raise ConfigError("\n".join(faults))
         async with AsyncExitStack() as stack:
             tasks = await stack.enter_async_context(BackgroundTasks())
-            builder = _Builder(settings, registry, tasks, Construction(settings, registry, origins))
+            construction = Construction(settings, registry, origins)
+            stack.push_async_callback(construction.aclose)
+            builder = _Builder(settings, registry, tasks, construction, load)
             bus = EventBus(builder.monitors())
             tasks.start(bus.run(), name="event bus")
             backends = builder.backends(bus)
             for backend in backends.values():
                 stack.push_async_callback(backend.aclose)
+            standings = await asyncio.to_thread(Standings.load, settings.home / STANDINGS_FILE)
+            stack.push_async_callback(standings.flush)
+            tasks.start(standings.run(), name="standings")
             puller = builder.puller()
             stack.push_async_callback(puller.aclose)
-            yield builder.runtime(cls, backends, bus, puller)
+            yield builder.runtime(cls, backends, bus, puller, standings)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the models are loaded that the settings want loaded at the start, or could not be."""
+        return self._preload.is_done
 
     def residents(self) -> tuple[ResidentModel, ...]:
         """List the models in memory."""
@@ -136,9 +167,15 @@ class _Builder:
     """Turns records into objects, in the order in which they need each other."""
 
     def __init__(
-        self, settings: Settings, registry: PluginRegistry, tasks: BackgroundTasks, construction: Construction
+        self,
+        settings: Settings,
+        registry: PluginRegistry,
+        tasks: BackgroundTasks,
+        construction: Construction,
+        load: Callable[[], LoadedSettings] | None,
     ) -> None:
         self._settings = settings
+        self._load = load
         self._registry = registry
         self._tasks = tasks
         self._construction = construction
@@ -146,18 +183,55 @@ class _Builder:
         own_aliases = settings.home / ALIASES_FILE
         self._aliases = AliasTable.load(own_aliases if own_aliases.is_file() else None)
         self._local: dict[str, LocalBackend] = {}
+        self._measurements = Measurements(settings.home / MEASUREMENTS_FILE)
+        self._pressure = Pressure()
+        self._room = Room(settings.models, may_evict=lambda: not self._pressure.is_tight)
 
     def runtime(
-        self, cls: type[Runtime], backends: Mapping[str, Backend], bus: EventBus, puller: Puller
+        self,
+        cls: type[Runtime],
+        backends: Mapping[str, Backend],
+        bus: EventBus,
+        puller: Puller,
+        standings: Standings,
     ) -> Runtime:
         catalog = Catalog(backends, self._aliases, self._is_installed)
-        gateway = self._gateway(catalog, backends, bus)
+        assembly = GatewayAssembly(
+            catalog=catalog,
+            backends=backends,
+            local=self._local,
+            standings=standings,
+            bus=bus,
+            tasks=self._tasks,
+            is_strained=lambda: self._pressure.is_severe,
+            chance=random.Random(),  # noqa: S311 - shares of traffic and delays are no secret
+        )
+        gateway = assembly.gateway(self._settings, self._construction)
+        routes = self._construction.build_all("routes")
+        parts = Reloadable(
+            registry=self._registry,
+            construction=self._construction,
+            assembly=assembly,
+            gateway=gateway,
+            local=self._local,
+            room=self._room,
+        )
+        models = self._settings.models
+        preload = Preload(catalog, self._local, pinned=models.pin, others=models.preload)
+        self._tasks.start(preload.run(), name="preload")
+        self._tasks.start(relieve(self._pressure, self._room), name="memory pressure")
         return cls(
             settings=self._settings,
             registry=self._construction.registry,
             catalog=catalog,
             gateway=gateway,
+            backends=backends,
+            routes=routes,
+            pressure=self._pressure,
+            events=bus,
+            reload=SettingsReload(self._load, self._settings, parts),
             started_at=time.monotonic(),
+            preload=preload,
             local=self._local,
             store=self._store,
             aliases=self._aliases,
@@ -175,7 +249,7 @@ class _Builder:
         return list(self._construction.build_all("monitors").items())
 
     def backends(self, bus: EventBus) -> dict[str, Backend]:
-        """Build all usable backends, the preferred local one first."""
+        """Build all usable backends: the preferred one, then local ones, then those that ask others."""
         preferred = self._settings.models.backend
         usable = self._construction.usable("backends")
         if preferred is not None and preferred not in usable:
@@ -183,21 +257,29 @@ class _Builder:
             message = f"$.models.backend: no usable backend {preferred!r}; known: {allowed}"
             raise ConfigError(message, hint="Run: homeport plugins")
         built: dict[str, Backend] = {}
-        for name in sorted(usable, key=lambda name: (name != preferred, name)):
-            backend = self._backend(usable[name], bus)
-            if backend is not None:
-                built[name] = backend
+        for name in sorted(
+            usable, key=lambda name: (name != preferred, usable[name].record.kind is BackendKind.REMOTE, name)
+        ):
+            built.update(self._backends(usable[name], bus))
         if not self._local:
             logger.warning("no backend can run installed models; see what is missing with: homeport plugins")
         return built
 
-    def _backend(self, registered: Registered[BackendSpec], bus: EventBus) -> Backend | None:
+    def _backends(self, registered: Registered[BackendSpec], bus: EventBus) -> Mapping[str, Backend]:
+        """Build the backends of one record: none where it cannot be built or its settings leave it off."""
         name = registered.record.name
         if registered.record.kind is BackendKind.LOCAL:
             self._local[name] = self._local_backend(registered.record, bus)
-            return self._local[name]
+            return {name: self._local[name]}
         remote = self._construction.attempt(f"backends:{name}", registered)
-        return None if remote is None else RemoteBackend(name, remote)
+        if remote is None:
+            return {}
+        named = (
+            {f"{name}-{key}": each for key, each in remote.items()}
+            if registered.record.is_many
+            else {name: remote}
+        )
+        return {each: RemoteBackend(each, backend) for each, backend in named.items()}
 
     def _local_backend(self, record: BackendSpec, bus: EventBus) -> LocalBackend:
         config = self._construction.config(record)
@@ -212,34 +294,12 @@ class _Builder:
             recipe=recipe,
             store=self._store,
             settings=self._settings.models,
+            room=self._room,
+            measurements=self._measurements,
             tasks=self._tasks,
             emit=bus.emit,
         )
-        return LocalBackend(record.name, self._store, manager)
-
-    def _gateway(self, catalog: Catalog, backends: Mapping[str, Backend], bus: EventBus) -> Gateway:
-        settings = self._settings.gateway
-        return Gateway(
-            catalog=catalog,
-            backends=backends,
-            local=self._local,
-            admission=Admission(settings.max_requests),
-            routing=Routing(self._chosen("routers", settings.routers)),
-            guards=self._guards(),
-            validation=Validation(self._chosen("validators", settings.validators)),
-            bus=bus,
-        )
-
-    def _guards(self) -> list[Guard]:
-        """Build every guard: without one that cannot be built, what it forbids would be allowed."""
-        return [guard for _, guard in self._chosen("guards", tuple(self._registry.guards))]
-
-    def _chosen(self, kind: str, names: tuple[str, ...]) -> list[tuple[str, Any]]:
-        """Build what a setting lists; nothing that the user asked for is left out."""
-        return [
-            (entry.record.name, self._construction.build(f"{kind}:{entry.record.name}", entry))
-            for entry in chosen(kind, names, getattr(self._registry, kind))
-        ]
+        return LocalBackend(record.name, self._store, manager, slots=self._settings.models.slots)
 
     def puller(self) -> Puller:
         """Build the puller with every usable source."""

@@ -1,7 +1,6 @@
 import json
 import os
 import signal
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -45,15 +44,29 @@ def test_eight_clients_share_one_batch(starter_server):
     assert set(middle) == set(range(CLIENTS))
 
 
+def killed_in_the_middle(server, ollama, **options):
+    """Stream an answer whose worker is killed behind its first piece; give the pieces that came."""
+    pieces = []
+    for chunk in ollama.generate(CHAT_MODEL, "Once", raw=True, stream=True, options=options):
+        if not pieces:
+            kill_workers(server.pid)
+        pieces.append(chunk)
+    return pieces
+
+
+def test_killed_worker_does_not_cost_a_greedy_answer(starter_server, ollama):
+    """``kill -9`` mid-answer: a fresh worker goes on behind the last token, and the text is the same."""
+    whole = ollama.generate(CHAT_MODEL, "Once", raw=True, options={"temperature": 0, "num_predict": 200})
+    pieces = killed_in_the_middle(starter_server, ollama, temperature=0, num_predict=200)
+    assert pieces[-1].done
+    assert "".join(piece.response for piece in pieces) == whole.response
+    assert pieces[-1].eval_count == whole.eval_count
+
+
 def test_killed_worker_ends_the_stream_and_the_next_request_works(starter_server, ollama):
-    """``kill -9`` mid-answer: an error in the stream's own form, then a fresh answer within 10 s."""
-    options = {"temperature": 0, "num_predict": 400}
-    killed = threading.Event()
+    """What was left to chance ends in an error in the stream's own form; a fresh answer comes within 10 s."""
     with pytest.raises(package.ResponseError) as caught:
-        for _ in ollama.generate(CHAT_MODEL, "Once", raw=True, stream=True, options=options):
-            if not killed.is_set():
-                kill_workers(starter_server.pid)
-                killed.set()
+        killed_in_the_middle(starter_server, ollama, temperature=1, num_predict=400)
     assert caught.value.error == "an error was encountered while running the model"
     started = time.monotonic()
     answer = ollama.generate(CHAT_MODEL, "What is the capital of France?", options={"temperature": 0})

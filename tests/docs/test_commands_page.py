@@ -5,17 +5,20 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from homeport import Settings
 from homeport.cli.application import homeport
+from homeport.cli.invocation import Invocation
 from homeport.cli.verbs import VERBS
+from homeport.plugin.manager import load_plugins
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 WIDTH = 100
 
 INTRODUCTION = """# Commands
 
-Every verb but `serve`, `plugins`, `config`, `doctor` and `completion` is a client of the HTTP API. Where no
-server answers at the configured address, `run`, `pull`, `list`, `show` and `rm` start one for themselves on a
-free port and stop it at the end; its log is `logs/own-server.log` in homeport's folder.
+Every verb but `serve`, `plugins`, `config`, `doctor`, `cost` and `completion` is a client of the HTTP API.
+Where no server answers at the configured address, `run`, `pull`, `list`, `show`, `rm` and `route` start one
+for themselves on a free port and stop it at the end; its log is `logs/own-server.log` in homeport's folder.
 
 Exit codes: 0 done, 1 failed, 2 a wrong command line or setting, or refused, 130 interrupted. Answers go to
 standard output; progress, timings and errors go to standard error. `NO_COLOR` is honoured.
@@ -23,10 +26,10 @@ standard output; progress, timings and errors go to standard error. `NO_COLOR` i
 
 
 def commands():
-    """List every command below the top as a path of names."""
-    for verb in VERBS:
+    """List every command below the top as a path of names, those of first-party plugins last."""
+    for verb in (*VERBS, *load_plugins(Settings()).commands):
         yield (verb,)
-        command = homeport.get_command(click.Context(homeport), verb)
+        command = homeport.get_command(click.Context(homeport, obj=Invocation()), verb)
         if isinstance(command, click.Group):
             yield from ((verb, name) for name in command.commands)
 

@@ -14,7 +14,14 @@ HEAVY = {
     "torch",
     "transformers",
 }
-PLUGINS = {"model-sources": "homeport_sources", "transformers-cpu": "homeport_transformers"}
+PLUGINS = {
+    "cost-guard": "homeport_costguard",
+    "model-sources": "homeport_sources",
+    "ollama-legacy": "homeport_ollama",
+    "remote": "homeport_remote",
+    "routers": "homeport_routers",
+    "transformers-cpu": "homeport_transformers",
+}
 
 THROUGH_THE_LOADER = """
 import json, sys

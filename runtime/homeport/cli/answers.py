@@ -38,11 +38,15 @@ class InstalledModel:
 
 @attrs.frozen(kw_only=True)
 class RunningModel:
-    """A row of ``GET /api/ps``."""
+    """A row of ``GET /api/ps``; figures that another server than ours does not tell are 0."""
 
     name: str
     digest: str
     size_bytes: int
+    predicted_bytes: int
+    slots: int
+    in_use: int
+    threads: int
     accelerator_bytes: int
     context_length: int
     expires_at: datetime
@@ -54,6 +58,10 @@ class RunningModel:
             name=_get(answer, "name", ""),
             digest=_get(answer, "digest", ""),
             size_bytes=_get(answer, "size", 0),
+            predicted_bytes=_get(answer, "size_predicted", 0),
+            slots=_get(answer, "slots", 0),
+            in_use=_get(answer, "in_use", 0),
+            threads=_get(answer, "threads", 0),
             accelerator_bytes=_get(answer, "size_vram", 0),
             context_length=_get(answer, "context_length", 0),
             expires_at=_moment(answer, "expires_at"),

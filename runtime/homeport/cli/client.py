@@ -35,13 +35,17 @@ class AnswerError(HomeportError):
     Args:
         message: What the server said.
         http_status: 200 for an error inside a stream, 0 where the answer was none.
+        faults: What is wrong in detail, one line each.
     """
 
     code: ClassVar[str] = "server_answer"
 
-    def __init__(self, message: str, *, http_status: int, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, http_status: int, hint: str | None = None, faults: tuple[str, ...] = ()
+    ) -> None:
         super().__init__(message, hint=hint)
         self.http_status = http_status
+        self.faults = faults
 
     @property
     def is_not_found(self) -> bool:
@@ -178,8 +182,13 @@ def _refusal(response: http.client.HTTPResponse, data: bytes, address: Address) 
     except ValueError:
         answer = None
     answer = answer if isinstance(answer, dict) else {}
+    told = answer.get("error")
+    if isinstance(told, dict):  # as routes under /v1 tell it
+        answer = {**told, "error": told.get("message")}
     text = _shown(answer.get("error") or f"{address} answered {response.status} {response.reason}")
-    return AnswerError(text, http_status=response.status, hint=_hint(response.status, answer))
+    told = answer.get("faults")
+    faults = tuple(_shown(fault) for fault in told) if isinstance(told, list) else ()
+    return AnswerError(text, http_status=response.status, hint=_hint(response.status, answer), faults=faults)
 
 
 def _hint(status: int, answer: JsonObject) -> str | None:

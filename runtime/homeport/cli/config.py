@@ -3,6 +3,8 @@
 import click
 
 from homeport.cli.application import EXIT_FAILED
+from homeport.cli.client import AnswerError
+from homeport.cli.connection import running_client
 from homeport.cli.invocation import Invocation, warn_of
 from homeport.cli.options import json_option, pass_invocation
 from homeport.cli.settings_check import faults
@@ -10,12 +12,13 @@ from homeport.cli.settings_view import ShownSetting, shown_settings, shown_value
 from homeport.cli.text import columns, harmless_line, write_json
 from homeport.config.logs import silence_logs
 from homeport.config.schema import settings_schema
+from homeport.domain.errors import ConfigError
 from homeport.plugin.manager import load_plugins
 
 
 @click.group("config", epilog="\b\nExample:\n  homeport config show --verbose")
 def config() -> None:
-    """Show, check and describe the settings of homeport.toml, the environment and the flags."""
+    """Show, check, describe and reload the settings of homeport.toml, the environment and the flags."""
 
 
 @config.command("show", epilog="\b\nExample:\n  homeport --config other.toml config show")
@@ -56,6 +59,40 @@ def schema(invocation: Invocation) -> None:
     """Print the JSON Schema of homeport.toml, the tables of installed plugins included."""
     silence_logs()
     write_json(settings_schema(load_plugins(invocation.load().settings).config_classes()))
+
+
+@config.command("reload", epilog="\b\nExample:\n  homeport config reload")
+@pass_invocation
+def reload(invocation: Invocation) -> None:
+    """Let the running server read its settings anew.
+
+    It reads the file, the environment and the flags that it was started with. Exits 1 with a line per fault
+    if they are wrong; then the server goes on as before.
+    """
+    try:
+        loaded = invocation.load()
+        answer = running_client(loaded).ask("POST", "/v1/config/reload")
+    except (AnswerError, ConfigError) as error:
+        faults = error.faults if isinstance(error, AnswerError) else tuple(str(error).splitlines())
+        if not faults:
+            raise
+        for fault in faults:
+            click.echo(harmless_line(fault))
+        click.echo("Nothing has changed: the server goes by its old settings.", err=True)
+        raise click.exceptions.Exit(EXIT_FAILED) from error
+    applied, late = _texts(answer.get("applied")), _texts(answer.get("needs_restart"))
+    for path in applied:
+        click.echo(f"{path}: in force now")
+    for path in late:
+        click.echo(f"{path}: needs a restart")
+    for warning in _texts(answer.get("warnings")):
+        click.echo(f"Warning: {warning}", err=True)
+    if not applied and not late:
+        click.echo("Nothing has changed.")
+
+
+def _texts(values: object) -> list[str]:
+    return [harmless_line(str(value)) for value in values] if isinstance(values, list) else []
 
 
 def _rows(setting: ShownSetting, *, verbose: bool) -> list[tuple[str, ...]]:

@@ -65,5 +65,14 @@ class Invocation:
 
 def warn_of(loaded: "LoadedSettings") -> None:
     """Tell what is odd about the settings on standard error."""
-    for warning in loaded.warnings:
+    for warning in (*loaded.warnings, *_unknown_plugins(loaded)):
         click.echo(f"Warning: {warning}", err=True)
+
+
+def _unknown_plugins(loaded: "LoadedSettings") -> Iterator[str]:
+    plugins = loaded.settings.plugins
+    if plugins.disabled or plugins.enabled:
+        from homeport.plugin.choices import unknown_plugins  # noqa: PLC0415 - 20 ms, which few need
+        from homeport.plugin.discovery import find_plugins  # noqa: PLC0415
+
+        yield from unknown_plugins(plugins, [plugin.name for plugin in find_plugins({})])

@@ -8,6 +8,7 @@ from homeport.cli.invocation import Invocation
 from homeport.cli.verbs import ALIASES, VERBS
 from homeport.config.logs import silence_logs
 from homeport.domain.errors import PluginError
+from homeport.plugin.construction import Construction
 from homeport.plugin.imports import import_object
 from homeport.plugin.manager import load_plugins
 from homeport.plugin.records import CommandSpec
@@ -38,13 +39,21 @@ def find_verb(invocation: Invocation, name: str) -> click.Command | None:
             verb bears the name of a built-in one.
     """
     silence_logs()
-    registered = plugin_verbs(load_plugins(invocation.load().settings)).get(name)
+    loaded = invocation.load()
+    registry = load_plugins(loaded.settings)
+    registered = plugin_verbs(registry).get(name)
     if registered is None:
         return None
     if registered.missing:
         message = f"the verb {name!r} of {registered.distribution} needs {', '.join(registered.missing)}"
         raise PluginError(message, hint=f"Run: {registered.remedy}")
-    command = import_object(registered.record.factory)
+    record = registered.record
+    if record.config is None and not record.keeps_state:
+        command = import_object(record.factory)
+    else:
+        command = Construction(loaded.settings, registry, loaded.origins).build(
+            f"commands:{name}", registered
+        )
     if not isinstance(command, click.Command):
         message = f"the verb {name!r} of {registered.distribution} is {command!r}, not a click.Command"
         raise PluginError(message, hint=f"Block it with: homeport -p no:{registered.plugin} ...")

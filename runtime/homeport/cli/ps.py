@@ -13,7 +13,7 @@ from homeport.cli.listing import SHOWN_DIGEST_DIGITS
 from homeport.cli.options import json_option, pass_invocation
 from homeport.cli.text import columns, write_json
 
-HEADER = ("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL")
+HEADER = ("NAME", "ID", "SIZE", "UP TO", "PROCESSOR", "THREADS", "CONTEXT", "BUSY", "UNTIL")
 
 
 @click.command("ps", epilog="\b\nExample:\n  homeport ps --json")
@@ -22,7 +22,9 @@ HEADER = ("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL")
 def ps(invocation: Invocation, *, as_json: bool) -> None:
     """List the models in memory, the one that stays longest first.
 
-    Where no server runs, there are none. JSON also tells what each computes in.
+    SIZE is what a model holds now, UP TO what it was granted, BUSY how many of its slots are at work.
+    Where no server runs, there are none. JSON also tells what each computes in, its process, the most it
+    ever held and whether it is pinned.
     """
     rows = _running(invocation)
     if as_json:
@@ -48,8 +50,11 @@ def _row(model: RunningModel, now: datetime) -> tuple[str, ...]:
         model.name,
         model.digest[:SHOWN_DIGEST_DIGITS],
         figures.size(model.size_bytes),
+        figures.size(model.predicted_bytes) if model.predicted_bytes else "-",
         _processor(model),
+        str(model.threads or "-"),
         str(model.context_length),
+        f"{model.in_use}/{model.slots}" if model.slots else "-",
         until,
     )
 

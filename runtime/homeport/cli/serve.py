@@ -1,8 +1,10 @@
 """``homeport serve``: a host in the foreground."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import click
 
@@ -25,19 +27,25 @@ def serve(
     """Answer the Ollama and the OpenAI API until stopped.
 
     The first Ctrl-C or SIGTERM lets running requests finish, up to 25 seconds; a second one ends at once.
+    SIGHUP reads the settings anew.
     """
-    loaded = invocation.load(*_flags(host, port, insecure=insecure))
+    load = partial(invocation.load, *_flags(host, port, insecure=insecure))
+    loaded = load()
 
     from loguru import logger  # noqa: PLC0415 - with the host it takes 0.4 s, which help need not wait for
 
     from homeport.cli.hosting import host_until_stopped  # noqa: PLC0415
     from homeport.config.logs import configure_logging  # noqa: PLC0415
+    from homeport.config.ollama_variables import without_effect  # noqa: PLC0415
 
     configure_logging(loaded.settings.log.level)
     for warning in loaded.warnings:
         logger.warning("{}", warning)
+    idle = without_effect(os.environ)
+    if idle:
+        logger.info("variables that have no effect here: {}", ", ".join(idle))
     parent = None if parent_fd is None else socket.socket(fileno=parent_fd)
-    asyncio.run(host_until_stopped(loaded, parent=parent))
+    asyncio.run(host_until_stopped(loaded, load=load, parent=parent))
 
 
 def _flags(host: str | None, port: int | None, *, insecure: bool) -> Iterator[Assignment]:

@@ -1,19 +1,13 @@
 """Faults of the settings, those of plugins among them."""
 
-from collections.abc import Iterator
-from functools import partial
-from typing import TYPE_CHECKING
+import click
 
 from homeport.cli.invocation import Invocation, warn_of
-from homeport.config.loading import LoadedSettings
-from homeport.config.logs import check_level
-from homeport.domain.errors import ConfigError, HomeportError
+from homeport.cli.text import harmless_line
+from homeport.domain.errors import ConfigError
+from homeport.plugin.checking import settings_faults
 from homeport.plugin.manager import load_plugins
-from homeport.plugin.registry import PluginRegistry, chosen
-from homeport.plugin.tables import table_faults
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from homeport.plugin.tables import table_doubts
 
 
 def faults(invocation: Invocation) -> tuple[str, ...]:
@@ -27,19 +21,7 @@ def faults(invocation: Invocation) -> tuple[str, ...]:
     except ConfigError as error:
         return tuple(str(error).splitlines())
     warn_of(loaded)
-    return tuple(_faults(loaded, load_plugins(loaded.settings)))
-
-
-def _faults(loaded: LoadedSettings, registry: PluginRegistry) -> Iterator[str]:
-    yield from table_faults(loaded.settings, registry, loaded.origins)
-    gateway = loaded.settings.gateway
-    checks: list[Callable[[], object]] = [
-        partial(check_level, loaded.settings.log.level),
-        partial(chosen, "routers", gateway.routers, registry.routers),
-        partial(chosen, "validators", gateway.validators, registry.validators),
-    ]
-    for check in checks:
-        try:
-            check()
-        except HomeportError as error:
-            yield from str(error).splitlines()
+    registry = load_plugins(loaded.settings)
+    for doubt in table_doubts(loaded.settings, registry, loaded.origins):
+        click.echo(f"Warning: {harmless_line(doubt)}", err=True)
+    return settings_faults(loaded.settings, registry, loaded.origins)

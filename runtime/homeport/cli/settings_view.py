@@ -2,19 +2,18 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from operator import attrgetter
 from typing import Any
 
 import attrs
 
-from homeport.config.assignments import Assignment, setting_fields
-from homeport.config.loading import LoadedSettings, plugin_config
+from homeport.config.assignments import Assignment
+from homeport.config.fields import SetValue, set_values
+from homeport.config.key_path import KeyPath, dotted
+from homeport.config.loading import LoadedSettings, plugin_config, plugin_variables
 from homeport.config.structuring import unstructure
 
 HIDDEN = "(hidden)"
 DEFAULT_ORIGIN = "default"
-
-_PLUGIN_TABLES = ("plugins", "tables")
 
 
 @attrs.frozen(kw_only=True)
@@ -45,11 +44,7 @@ def shown_settings(loaded: LoadedSettings, plugin_classes: Mapping[str, type]) -
     Raises:
         ConfigError: A plugin's table is wrong.
     """
-    own = [
-        _shown(path, field, attrgetter(".".join(path))(loaded.settings), loaded)
-        for path, field in setting_fields()
-        if path != _PLUGIN_TABLES
-    ]
+    own = [_shown(value, loaded.assignments) for value in set_values(loaded.settings)]
     of_plugins = [
         setting
         for name, cls in sorted(plugin_classes.items())
@@ -67,23 +62,30 @@ def shown_value(value: object) -> str:
 
 def _plugin_settings(name: str, cls: type, loaded: LoadedSettings) -> Iterator[ShownSetting]:
     config = plugin_config(loaded.settings, name, cls, loaded.origins)
-    for path, field in setting_fields(cls):
-        value = attrgetter(".".join(path))(config)
-        yield _shown(("plugins", name, *path), field, value, loaded)
+    assignments = dict(loaded.assignments)
+    for variable in plugin_variables(loaded.settings, name, cls):
+        assignments[variable.dotted] = (*assignments.get(variable.dotted, ()), variable)
+    for value in set_values(config, ("plugins", name)):
+        yield _shown(value, assignments)
 
 
-def _shown(
-    path: tuple[str, ...], field: "attrs.Attribute[Any]", value: object, loaded: LoadedSettings
-) -> ShownSetting:
-    secret = bool(field.metadata.get("secret"))
-    given = loaded.assignments.get(".".join(path), ())
-    losers = tuple((_masked(loser.value, secret=secret), loser.origin) for loser in _losers(given))
+def _shown(found: SetValue, assignments: Mapping[str, tuple[Assignment, ...]]) -> ShownSetting:
+    path = dotted(found.path)
+    given = assignments.get(path, ())
+    losers = tuple((_masked(loser.value, secret=found.secret), loser.origin) for loser in _losers(given))
     return ShownSetting(
-        path=".".join(path),
-        value=_masked(unstructure(value), secret=secret),
-        origin=given[-1].origin if given else DEFAULT_ORIGIN,
+        path=path,
+        value=_masked(unstructure(found.value), secret=found.secret),
+        origin=given[-1].origin if given else _inner_origin(found.path, assignments),
         overridden=losers,
     )
+
+
+def _inner_origin(path: KeyPath, assignments: Mapping[str, tuple[Assignment, ...]]) -> str:
+    """Find the place of what lies in an item of an array, which was given as a whole."""
+    first_item = next((place for place, key in enumerate(path) if isinstance(key, int)), None)
+    given = assignments.get(dotted(path[:first_item]), ()) if first_item is not None else ()
+    return given[-1].inner.get(dotted(path), DEFAULT_ORIGIN) if given else DEFAULT_ORIGIN
 
 
 def _losers(given: tuple[Assignment, ...]) -> tuple[Assignment, ...]:

@@ -24,13 +24,16 @@ VERBS: Mapping[str, Verb] = {
     "pull": Verb("homeport.cli.pull:pull", "Download a model"),
     "list": Verb("homeport.cli.listing:list_models", "List installed models"),
     "ps": Verb("homeport.cli.ps:ps", "List the models in memory"),
+    "stats": Verb("homeport.cli.stats:stats", "Show the running server in figures"),
     "show": Verb("homeport.cli.show:show", "Describe a model"),
     "rm": Verb("homeport.cli.rm:rm", "Remove models"),
     "stop": Verb("homeport.cli.stop:stop", "Take a model out of memory"),
     "plugins": Verb(
         "homeport.cli.plugins:plugins", "List plugins, what they provide, and why one does not run"
     ),
-    "config": Verb("homeport.cli.config:config", "Show, check and describe the settings"),
+    "breakers": Verb("homeport.cli.breakers:breakers", "Show which backends are left alone, or override it"),
+    "route": Verb("homeport.cli.route:route", "Show tiers and routes, and explain who would serve a request"),
+    "config": Verb("homeport.cli.config:config", "Show, check, describe and reload the settings"),
     "doctor": Verb("homeport.cli.doctor:doctor", "Look for what could go wrong, and say how to mend it"),
     "completion": Verb("homeport.cli.completion:completion", "Print the completion script of a shell"),
 }

@@ -1,7 +1,7 @@
 """What a setting may hold beyond its type: each check refuses a value by saying what is allowed."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from homeport.domain.durations import keep_alive_seconds
 from homeport.domain.errors import InvalidRequestError
@@ -42,6 +42,23 @@ def quantisation(value: str) -> None:
     """Allow what a pull can make of weights."""
     if value not in set(Quantisation):
         raise ValueError(f"must be one of {', '.join(Quantisation)}, got {value!r}")
+
+
+def share(value: float) -> None:
+    """Allow a part of a whole."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"must be 0 to 1, got {value!r}")
+
+
+def one_of(allowed: Iterable[str]) -> Check:
+    """Allow some words."""
+    words = tuple(allowed)
+
+    def check(value: str) -> None:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}, got {value!r}")
+
+    return check
 
 
 def positive_seconds(value: float) -> None:

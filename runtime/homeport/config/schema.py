@@ -1,13 +1,15 @@
 """The JSON Schema of ``homeport.toml``, generated from the settings classes."""
 
-import types
+import enum
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from homeport.config.fields import is_mapping, member_of, options_of
+from homeport.config.files import INCLUDE, MOST_FILES
 from homeport.config.settings import Settings
 from homeport.config.structuring import unstructure
 
@@ -20,33 +22,35 @@ _SCALARS: Mapping[Any, dict[str, Any]] = {
     str: {"type": "string"},
     Path: {"type": "string", "format": "path"},
 }
+_INCLUDE = {
+    "type": "array",
+    "items": {"type": "string"},
+    "maxItems": MOST_FILES,
+    "description": "further files, or patterns of them, whose settings are weaker than those of this file",
+}
 
 
 def settings_schema(plugin_configs: Mapping[str, type]) -> dict[str, Any]:
     """Describe every setting, the tables of plugins among them."""
     schema = class_schema(Settings)
-    tables = {name: class_schema(cls) for name, cls in sorted(plugin_configs.items())}
+    schema["properties"][INCLUDE] = _INCLUDE
     plugins = schema["properties"]["plugins"]
-    del plugins["properties"]["tables"]
-    plugins["properties"].update(tables)
+    plugins["properties"].update({name: class_schema(cls) for name, cls in sorted(plugin_configs.items())})
     plugins["additionalProperties"] = {"type": "object"}
     return {"$schema": DIALECT, "title": "homeport.toml", **schema}
 
 
 def class_schema(cls: type) -> dict[str, Any]:
     """Describe one attrs class as a JSON Schema object."""
-    properties = {}
-    for field in attrs.fields(attrs.resolve_types(cls)):
-        if isinstance(field.type, type) and attrs.has(field.type):
-            properties[field.name] = class_schema(field.type)
-        else:
-            properties[field.name] = _field_schema(field)
-    return {
+    fields = [field for field in attrs.fields(attrs.resolve_types(cls)) if not field.metadata.get("inner")]
+    schema = {
         "type": "object",
-        "description": (cls.__doc__ or "").splitlines()[0],
-        "properties": properties,
+        "description": (cls.__doc__ or "").strip().partition("\n")[0],
+        "properties": {field.name: _field_schema(field) for field in fields},
         "additionalProperties": False,
     }
+    required = [field.name for field in fields if field.default is attrs.NOTHING]
+    return {**schema, "required": required} if required else schema
 
 
 def _field_schema(field: "attrs.Attribute[Any]") -> dict[str, Any]:
@@ -62,14 +66,23 @@ def _field_schema(field: "attrs.Attribute[Any]") -> dict[str, Any]:
 def _type_schema(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - any annotation
     if kind in _SCALARS:
         return _SCALARS[kind]
-    origin = typing.get_origin(kind)
-    if origin is types.UnionType:
-        options = [option for option in typing.get_args(kind) if option is not type(None)]
-        return (
-            _type_schema(options[0]) if len(options) == 1 else {"anyOf": [_type_schema(o) for o in options]}
-        )
-    if origin is tuple:
-        return {"type": "array", "items": _type_schema(typing.get_args(kind)[0])}
-    if origin is typing.Literal:
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return {"enum": [member.value for member in kind]}
+    if typing.get_origin(kind) is typing.Literal:
         return {"enum": list(typing.get_args(kind))}
-    return {"type": "object"}
+    if isinstance(kind, type) and attrs.has(kind):
+        return class_schema(kind)
+    if options_of(kind) != (kind,):
+        options = [_type_schema(option) for option in options_of(kind) if option is not type(None)]
+        return options[0] if len(options) == 1 else {"anyOf": options}
+    return _collection_schema(kind)
+
+
+def _collection_schema(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - any annotation
+    member = member_of(kind)
+    if is_mapping(kind):
+        return {"type": "object", "additionalProperties": {} if member is None else _type_schema(member)}
+    origin = typing.get_origin(kind)
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return {"type": "array", "items": _type_schema(member)}
+    return {}

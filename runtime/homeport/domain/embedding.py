@@ -2,6 +2,9 @@
 
 import attrs
 
+from homeport.domain.generation import Priority
+from homeport.domain.terms import Terms
+
 
 @attrs.frozen(kw_only=True)
 class EmbeddingRequest:
@@ -15,6 +18,9 @@ class EmbeddingRequest:
         normalize: Scale each vector to length 1 whatever the model's files say.
         dimensions: Keep only the first n components (and normalise again); None keeps all.
         keep_alive_seconds: As in a generation request.
+        priority: Likewise.
+        owner: Likewise.
+        terms: Likewise.
     """
 
     id: str
@@ -24,6 +30,9 @@ class EmbeddingRequest:
     normalize: bool = True
     dimensions: int | None = None
     keep_alive_seconds: float | None = None
+    priority: Priority = Priority.NORMAL
+    owner: str = ""
+    terms: Terms = Terms()
 
 
 @attrs.frozen

@@ -5,10 +5,19 @@ client may read when the message itself could name paths, hosts or causes. A cla
 ``public_text`` has messages made only of values that the client sent, and shows them as they are, with
 their hints. Where the message is hidden so is the hint, unless ``has_public_hint`` says that it names
 neither paths nor hosts.
+
+Three more marks say what the gateway does after one: ``is_retried`` (the same backend may do better the next
+time), ``falls_back`` (another one may) and ``trips_breaker`` (it counts against the backend).
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar
+
+import attrs
+
+if TYPE_CHECKING:
+    from homeport.domain.generation import Usage
 
 
 class HomeportError(Exception):
@@ -23,11 +32,16 @@ class HomeportError(Exception):
     status: ClassVar[int] = 500
     public_text: ClassVar[str | None] = "internal server error"
     has_public_hint: ClassVar[bool] = False
+    is_retried: ClassVar[bool] = False
+    falls_back: ClassVar[bool] = True
+    trips_breaker: ClassVar[bool] = True
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.partial: Usage | None = None
+        """What was used before it, where a part of the answer had been sent."""
 
     def __str__(self) -> str:
         return f"{self.message}. {self.hint}" if self.hint else self.message
@@ -54,6 +68,8 @@ class InvalidRequestError(HomeportError):
     code = "invalid_request"
     status = 400
     public_text = None
+    falls_back = False
+    trips_breaker = False
 
     def __init__(self, message: str, *, field: str | None = None, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
@@ -65,13 +81,16 @@ class RequestTooLargeError(HomeportError):
 
     code = "request_too_large"
     status = 413
+    falls_back = False
+    trips_breaker = False
     public_text = "request body too large"
 
 
 class ContextOverflowError(InvalidRequestError):
-    """A prompt longer than the window of the model."""
+    """A prompt longer than the window of the model; one with a larger window may do."""
 
     code = "context_overflow"
+    falls_back = True
 
 
 class UnsupportedError(InvalidRequestError):
@@ -80,20 +99,56 @@ class UnsupportedError(InvalidRequestError):
     code = "unsupported"
 
 
+@attrs.frozen
+class Refusal:
+    """Why a candidate cannot serve a request.
+
+    Attributes:
+        backend: Name of the backend.
+        model: Display name of the model.
+        reason: In a few words, with figures.
+        passes: Whether it can be otherwise in a while: memory, a breaker, a queue.
+    """
+
+    backend: str
+    model: str
+    reason: str
+    passes: bool = False
+
+
+class NoRouteError(InvalidRequestError):
+    """No candidate can serve the request, now or later.
+
+    Args:
+        model: The name as the client sent it.
+        refusals: Why each candidate fell out.
+    """
+
+    code = "no_route"
+
+    def __init__(self, model: str, refusals: Sequence[Refusal]) -> None:
+        listed = "; ".join(f"{each.model} on {each.backend}: {each.reason}" for each in refusals)
+        super().__init__(f"no model can serve this request for {model!r}: {listed}", field="model")
+        self.refusals = tuple(refusals)
+
+
 class ModelNotFoundError(HomeportError):
     """No installed or offered model bears the name.
 
     Args:
         model: The name as the client sent it.
         suggestions: Up to three known names that are spelt alike.
+        hint: How to get it, as a command.
     """
 
     code = "model_not_found"
     status = 404
     public_text = None
+    falls_back = False
+    trips_breaker = False
 
-    def __init__(self, model: str, *, suggestions: Sequence[str] = ()) -> None:
-        super().__init__(f"model '{model}' not found")
+    def __init__(self, model: str, *, suggestions: Sequence[str] = (), hint: str | None = None) -> None:
+        super().__init__(f"model '{model}' not found", hint=hint)
         self.model = model
         self.suggestions = tuple(suggestions)
 
@@ -104,18 +159,105 @@ class UnauthorizedError(HomeportError):
     code = "unauthorized"
     status = 401
     public_text = "unauthorized"
+    falls_back = False
+    trips_breaker = False
 
 
 class OverloadedError(HomeportError):
-    """More work than the host takes now; try again after ``retry_after_seconds``."""
+    """More work than the host, or a backend, takes now; try again after ``retry_after_seconds``."""
 
     code = "overloaded"
     status = 503
-    public_text = "server busy, please try again.  maximum pending requests exceeded"
+    is_retried = True
+    trips_breaker = False
+    public_text: ClassVar[str | None] = "server busy, please try again.  maximum pending requests exceeded"
 
     def __init__(self, message: str, *, retry_after_seconds: int = 1, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_seconds = retry_after_seconds
+
+
+class DrainingError(OverloadedError):
+    """The host is stopping."""
+
+    code = "draining"
+
+
+class CoolingError(OverloadedError):
+    """A model that failed to load lately, or too often; it is tried again after a pause."""
+
+    code = "loading"
+    is_retried = False
+
+
+class NoRoomError(OverloadedError):
+    """A model that does not fit into memory beside what is in use there.
+
+    Args:
+        needed_bytes: What it would take.
+        free_bytes: What could be had.
+    """
+
+    code = "no_room"
+    public_text = None
+    is_retried = False
+
+    def __init__(self, needed_bytes: int, free_bytes: int, *, hint: str | None = None) -> None:
+        needed, free = (f"{count / 1024**3:.1f} GiB" for count in (needed_bytes, max(free_bytes, 0)))
+        text = f"model requires more system memory ({needed}) than is available ({free})"
+        super().__init__(text, retry_after_seconds=5, hint=hint)
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+
+
+class RateLimitedError(HomeportError):
+    """More than one caller may ask for; try again after ``retry_after_seconds``."""
+
+    code = "rate_limited"
+    status = 429
+    public_text = "rate limit exceeded"
+    falls_back = False
+    trips_breaker = False
+
+    def __init__(self, message: str, *, retry_after_seconds: int = 1, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class BudgetError(HomeportError):
+    """A budget that has no room for an attempt.
+
+    Args:
+        message: Names scope, cap, what is spent and when it begins anew; only what the caller may know.
+        resets_at: When the budget begins anew, in UTC; None is never.
+    """
+
+    code = "insufficient_quota"
+    status = 429
+    public_text = None
+    trips_breaker = False
+
+    def __init__(self, message: str, *, resets_at: datetime | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.resets_at = resets_at
+
+
+class DeadlineError(HomeportError):
+    """The time that a request, or one stage of it, may take is over.
+
+    Args:
+        stage: Where it was: queue, load, first token, stall, total.
+        seconds: What it was allowed.
+    """
+
+    code = "timeout"
+    status = 504
+    public_text = None
+    is_retried = True
+
+    def __init__(self, stage: str, seconds: float, *, hint: str | None = None) -> None:
+        super().__init__(f"timeout: {stage} took longer than {seconds:g} s", hint=hint)
+        self.stage = stage
 
 
 class RefusedError(HomeportError):
@@ -124,6 +266,7 @@ class RefusedError(HomeportError):
     code = "refused"
     status = 403
     public_text = None
+    trips_breaker = False
 
 
 class GenerationError(HomeportError):
@@ -134,9 +277,10 @@ class GenerationError(HomeportError):
 
 
 class WorkerDiedError(GenerationError):
-    """The worker process ended while requests were running."""
+    """The worker process ended, or did not move any more, while requests were running."""
 
     code = "worker_died"
+    is_retried = True
 
 
 class BackendError(HomeportError):
@@ -145,6 +289,15 @@ class BackendError(HomeportError):
     code = "backend_unreachable"
     status = 502
     public_text = "remote model is unavailable"
+    is_retried = True
+
+
+class BackendRefusedError(BackendError):
+    """A remote backend does not let us in: a wrong key, a quota that is spent."""
+
+    code = "backend_refused"
+    is_retried = False
+    trips_breaker = False
 
 
 class LoadError(HomeportError):

@@ -5,6 +5,7 @@ from enum import IntEnum, StrEnum
 import attrs
 
 from homeport.domain.messages import Message
+from homeport.domain.terms import Terms
 
 
 @attrs.frozen(kw_only=True)
@@ -97,6 +98,8 @@ class GenerationRequest:
         priority: How urgent it is.
         owner: Who asks: owners share a model fairly, and one never sees from the time an answer takes what
             another asked. Empty where clients are not told apart.
+        begun: Text that the answer has already; the model goes on behind it and does not repeat it.
+        terms: Conditions that the gateway sees to; backends need not look at them.
     """
 
     id: str
@@ -108,6 +111,8 @@ class GenerationRequest:
     keep_alive_seconds: float | None = None
     priority: Priority = Priority.NORMAL
     owner: str = ""
+    begun: str = ""
+    terms: Terms = Terms()
 
 
 class FinishReason(StrEnum):
@@ -197,3 +202,18 @@ class Finished:
 
 
 GenerationEvent = PromptAccepted | TextDelta | Finished
+"""What a backend gives."""
+
+
+@attrs.frozen
+class Restarted:
+    """What came of the answer so far is void: it begins again. Only for requests that asked for it."""
+
+
+@attrs.frozen
+class Resumed:
+    """Another backend goes on with the answer where the one before it broke off."""
+
+
+ReplyEvent = GenerationEvent | Restarted | Resumed
+"""What the gateway hands on: what backends give, and marks where one took over from another."""

@@ -38,6 +38,9 @@ class ModelInfo:
         parameters: Sampling defaults it was published with, in Ollama's option names.
         facts: Further figures under GGUF's key names (``llama.block_count``).
         alias_of: The name it is installed under, where ``name`` is another one for it; else empty.
+        is_remote: Whether requests to it leave this machine.
+        slots: Sequences that its backend says it runs at once; 0 where it does not say.
+        continues: Whether its backend heeds ``GenerationRequest.begun``.
     """
 
     name: str
@@ -59,6 +62,9 @@ class ModelInfo:
     parameters: Mapping[str, object] = attrs.field(factory=dict)
     facts: Mapping[str, object] = attrs.field(factory=dict)
     alias_of: str = ""
+    is_remote: bool = False
+    slots: int = 0
+    continues: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -71,6 +77,13 @@ class ResidentModel:
         context_length: Window it was loaded with, in tokens.
         expires_at: When it leaves if nobody asks for it, in UTC; None is never.
         computes: What it computes in, as ``TokenModelFacts.computes`` tells it.
+        predicted_bytes: Memory that it was granted, its predicted peak.
+        peak_bytes: The most that its worker held so far.
+        pid: Process id of its worker; 0 where it has none of its own.
+        threads: It computes on.
+        slots: Sequences of it that run at once.
+        in_use: Requests that run now.
+        is_pinned: Whether it never leaves by itself.
     """
 
     info: ModelInfo
@@ -78,3 +91,10 @@ class ResidentModel:
     context_length: int
     expires_at: datetime | None
     computes: str = ""
+    predicted_bytes: int = 0
+    peak_bytes: int = 0
+    pid: int = 0
+    threads: int = 0
+    slots: int = 0
+    in_use: int = 0
+    is_pinned: bool = False

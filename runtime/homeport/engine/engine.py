@@ -142,14 +142,17 @@ class Engine:
         window = min(request.context_length or self._window, self._window)
         prompt = self._prompts.encode(request.prompt, window=window, truncate=request.truncate)
         self._check_memory(len(prompt.tokens))
+        begun = self._prompts.continuation(prompt.tokens, request.begun)
         sequence = Sequence(
             request=request,
-            prompt=prompt.tokens,
+            prompt=prompt.tokens + begun,
+            begun=len(begun),
             window=min(window, self._capacity),
             tokenizer=self._tokenizer,
             arrived_at=self._clock(),
         )
-        accepted = EngineEvent(request.id, PromptAccepted(len(prompt.tokens), prompt.truncated))
+        tokens = len(prompt.tokens) + len(begun)
+        accepted = EngineEvent(request.id, PromptAccepted(tokens, prompt.truncated))
         if sequence.generates_nothing:
             return [accepted, EngineEvent(request.id, sequence.finish(FinishReason.LENGTH))]
         self._scheduler.add(sequence)

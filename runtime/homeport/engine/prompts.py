@@ -1,6 +1,7 @@
 """From what the client sent to the ids that the model reads, cut to its window where that is allowed."""
 
 import bisect
+from collections.abc import Sequence
 
 import attrs
 
@@ -14,6 +15,9 @@ OVERFLOW = (
     "the prompt is longer than the context length currently available to the model; shorten the prompt, "
     "adjust the context length in settings, or use a model with a longer context length"
 )
+_CONTINUED_TOKENS = 4
+"""So many tokens of a prompt tell how the text behind it begins."""
+_NEXT_WORD = "a"
 _ANSWER_SHARE = 4
 """A cut prompt leaves at least one part in four of the window for the answer."""
 
@@ -58,6 +62,37 @@ class PromptEncoder:
             raise ContextOverflowError(OVERFLOW, field="prompt")
         room = max(window - max(window // _ANSWER_SHARE, 1), 1)
         return EncodedPrompt(tuple(self._last_ids(prompt, room)), truncated=True)
+
+    def continuation(self, before: Sequence[int], begun: str) -> tuple[int, ...]:
+        """Encode the part of an answer that is there already, as its model may have written it.
+
+        It is encoded apart from what stands before it, since its first token began behind the last of the
+        prompt. Vocabularies that put a blank before any text would double the one that an answer begins
+        with, so it is left out where only that gives the text back.
+
+        Blanks at the end are encoded as before a word, which is how a model writes them: many tokenizers
+        join the last ones only where nothing follows. A model may still have cut the text into other tokens;
+        then what comes may be another text than without the interruption.
+
+        Args:
+            before: Ids of the prompt.
+            begun: The text so far; may be empty.
+        """
+        if not begun:
+            return ()
+        context = before[-_CONTINUED_TOKENS:]
+        known = len(self._tokenizer.decode(context))
+        plain = self._encoded_answer(begun)
+        forms = [plain, self._encoded_answer(begun.removeprefix(" "))]
+        if begun[-1].isspace():
+            forms.insert(0, self._encoded_answer(begun + _NEXT_WORD)[:-1])
+        for ids in forms:
+            if self._tokenizer.decode([*context, *ids])[known:] == begun:
+                return tuple(ids)
+        return tuple(plain)
+
+    def _encoded_answer(self, text: str) -> list[int]:
+        return self._checked(self._tokenizer.encode(text, add_special_tokens=False))
 
     def _last_ids(self, prompt: Prompt, room: int) -> list[int]:
         """Encode what is to stay of a prompt that does not fit."""

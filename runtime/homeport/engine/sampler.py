@@ -53,6 +53,11 @@ class Sampler:
         seed = secrets.randbits(64) if sampling.seed is None else sampling.seed
         self._random = np.random.default_rng(seed % 2**64)
 
+    def skip(self, count: int) -> None:
+        """Draw as for so many tokens that were chosen before, by another sampler with the same seed."""
+        if not self._greedy:
+            self._random.random(count)
+
     def choose(self, logits: Logits, history: Sequence[int]) -> Choice:
         """Choose the next token.
 

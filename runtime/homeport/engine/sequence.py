@@ -27,7 +27,8 @@ class Sequence:
 
     Args:
         request: What it answers.
-        prompt: Its ids, at least one.
+        prompt: Its ids, at least one, and those of the answer that are there already.
+        begun: How many of them are of the answer.
         window: Most tokens it may reach, more than the prompt has.
         tokenizer: Of its model.
         arrived_at: When it came, on the engine's clock.
@@ -38,6 +39,7 @@ class Sequence:
         *,
         request: GenerationRequest,
         prompt: Tokens[int],
+        begun: int = 0,
         window: int,
         tokenizer: TextTokenizer,
         arrived_at: float,
@@ -57,6 +59,7 @@ class Sequence:
         self._limit = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
         self._stop_tokens = tokenizer.stop_tokens
         self._sampler = Sampler(sampling)
+        self._sampler.skip(begun)
         self._transcript = Transcript(tokenizer, sampling, self.tokens)
         self._prompt_seconds = 0.0
         self._first_token_at: float | None = None

@@ -1,7 +1,8 @@
 """The event bus: every monitor has a queue of its own, and one that is too slow loses events."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from loguru import logger
 
@@ -20,11 +21,30 @@ class EventBus:
 
     def __init__(self, monitors: Sequence[tuple[str, Monitor]]) -> None:
         self._feeds = [_Feed(name, monitor) for name, monitor in monitors]
+        self._listeners: list[Callable[[Event], None]] = []
 
     def emit(self, event: Event) -> None:
-        """Queue an event for every monitor."""
+        """Queue an event for every monitor, and hand it to every listener."""
         for feed in self._feeds:
             feed.offer(event)
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception as error:  # noqa: BLE001 - what counts requests must not fail them
+                logger.error("a listener failed on {}: {!r}", type(event).__name__, error)
+
+    @contextmanager
+    def listen(self, listener: Callable[[Event], None]) -> Iterator[None]:
+        """Hand every event to a function of homeport's own at once; it must only count.
+
+        Args:
+            listener: Called in the way of requests, so it takes microseconds and never waits.
+        """
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
 
     async def run(self) -> None:
         """Feed all monitors until cancelled."""

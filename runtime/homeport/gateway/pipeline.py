@@ -1,44 +1,38 @@
-"""The way of a request: admission, routing, an attempt inside its guards, validation, record."""
+"""The way of a request: admission, routing, attempts inside their guards, validation, record."""
 
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
-from homeport.domain.embedding import EmbeddingRequest
-from homeport.domain.errors import BackendError, HomeportError
-from homeport.domain.events import RequestFinished, RequestStarted
-from homeport.domain.generation import Finished, GenerationEvent, GenerationRequest, Usage
-from homeport.gateway.admission import Admission
-from homeport.gateway.events import EventBus
-from homeport.gateway.reply import EmbeddingReply, Reply, RouteTrace
-from homeport.gateway.routing import Route, Routing
-from homeport.gateway.validation import Validation
+from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
+from homeport.domain.errors import BackendError, OverloadedError
+from homeport.domain.generation import GenerationRequest
+from homeport.gateway.admission.admission import Admission
+from homeport.gateway.admission.visits import Visit
+from homeport.gateway.attempts.attempts import AnswerEvent, Attempts
+from homeport.gateway.attempts.breakers import Breakers
+from homeport.gateway.attempts.retry import RetryBudget
+from homeport.gateway.attempts.trial import Machinery, Trial
+from homeport.gateway.deadline import Deadline
+from homeport.gateway.policy import GatewayPolicy
+from homeport.gateway.record import recorded
+from homeport.gateway.reply import EmbeddingReply, Progress, Reply
+from homeport.gateway.routing.planner import RoutePlanner
+from homeport.gateway.routing.shadow import Shadow
+from homeport.models.background import BackgroundTasks
 from homeport.models.catalog import Catalog
 from homeport.models.local import LocalBackend
-from homeport.plugin.protocols import Backend, Candidate, Guard, Request
+from homeport.plugin.protocols import Attempt, Candidate, Request
 
-_MILLISECONDS = 1000
+if TYPE_CHECKING:
+    from homeport.domain.generation import ReplyEvent
 
-
-@attrs.define
-class _Record:
-    """How an attempt ended; one that neither finished nor failed was cancelled by its client.
-
-    Attributes:
-        usage: Tokens, once it finished.
-        error_code: None once it finished.
-        passed_on: What the reader of the answer raised: its own, or an error of the answer noted before.
-    """
-
-    usage: Usage | None = None
-    error_code: str | None = "cancelled"
-    passed_on: Exception | None = None
-
-    def fail(self, error: Exception) -> None:
-        """Note an error; one that is not of homeport's tree is a fault of ours or of a plugin."""
-        self.error_code = error.code if isinstance(error, HomeportError) else HomeportError.code
+_SEED_BITS = 31
+_STRAIN_RETRY_SECONDS = 10
+"""As long as the pressure on memory must be gone before it counts as gone."""
 
 
 class Gateway:
@@ -46,80 +40,82 @@ class Gateway:
 
     Args:
         catalog: Knows which backend offers which model.
-        backends: By name.
-        local: Those among them that hold models in memory.
-        admission: Bounds the requests in the house.
-        routing: Orders candidates.
-        guards: Surround every attempt, in order.
-        validation: Checks whole answers.
-        bus: Told of every attempt.
+        local: The backends that hold models in memory, by name.
+        machinery: What all attempts share.
+        policy: Rules of the settings.
+        retry_budget: Bounds further attempts.
+        tasks: Run what goes on beside requests.
+        is_strained: Tells whether memory is too short for new work.
+        chance: Draws seeds and delays.
     """
 
     def __init__(
         self,
         *,
         catalog: Catalog,
-        backends: Mapping[str, Backend],
         local: Mapping[str, LocalBackend],
-        admission: Admission,
-        routing: Routing,
-        guards: Sequence[Guard],
-        validation: Validation,
-        bus: EventBus,
+        machinery: Machinery,
+        policy: GatewayPolicy,
+        retry_budget: RetryBudget,
+        tasks: BackgroundTasks,
+        is_strained: Callable[[], bool],
+        chance: random.Random,
     ) -> None:
         self._catalog = catalog
-        self._backends = backends
         self._local = local
-        self._admission = admission
-        self._routing = routing
-        self._guards = tuple(guards)
-        self._validation = validation
-        self._bus = bus
+        self._machinery = machinery
+        self._policy = policy
+        self._retry_budget = retry_budget
+        self._tasks = tasks
+        self._is_strained = is_strained
+        self._shadow = Shadow(self._serve_shadow)
+        self._chance = chance
+
+    @property
+    def admission(self) -> Admission:
+        """The front door and the queues behind it."""
+        return self._machinery.admission
+
+    @property
+    def planner(self) -> RoutePlanner:
+        """What decides who serves a request, as the settings in force say."""
+        return self._policy.planner
+
+    @property
+    def breakers(self) -> Breakers:
+        """What keeps from backends that fail."""
+        return self._machinery.breakers
+
+    def adopt(self, policy: GatewayPolicy) -> None:
+        """Serve by other rules from now on; requests that run keep those they began with."""
+        self._policy = policy
+        self.admission.reconfigure(policy.settings)
+        self.breakers.reconfigure(policy.settings.breaker)
+        self._retry_budget.reconfigure(policy.settings.retry)
 
     @asynccontextmanager
     async def generate(self, request: GenerationRequest) -> AsyncIterator[Reply]:
         """Stream an answer; leaving the context cancels what still runs.
 
         Raises:
-            HomeportError: Here for what is known before the attempt, from the events for the rest.
+            HomeportError: From the events: whatever could not be mended.
         """
-        arrived = time.monotonic()
-        with self._admission.admit():
-            route = await self._route(request)
-            candidate = route.candidates[0]
-            attempt = attrs.evolve(request, model=candidate.model.name)
-            record = _Record()
-            async with AsyncExitStack() as stack:
-                stack.enter_context(self._recorded(request, candidate, arrived, record))
-                await self._enter_guards(stack, request, candidate)
-                events = await stack.enter_async_context(self._backends[candidate.backend].generate(attempt))
-                checked = self._validation.check(request, _until_finished(events, candidate))
-                noted = await stack.enter_async_context(aclosing(_noting(checked, record)))
-                try:
-                    yield Reply(_trace(route, arrived), noted)
-                except Exception as error:
-                    record.passed_on = error
-                    raise
+        progress = Progress()
+        async with aclosing(self._events(request, progress)) as events:
+            yield Reply(progress, cast("AsyncGenerator[ReplyEvent]", events))
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingReply:
         """Embed texts.
 
         Raises:
-            HomeportError: Whatever went wrong.
+            HomeportError: Whatever could not be mended.
         """
-        arrived = time.monotonic()
-        with self._admission.admit():
-            route = await self._route(request)
-            candidate = route.candidates[0]
-            attempt = attrs.evolve(request, model=candidate.model.name)
-            trace = _trace(route, arrived)
-            async with AsyncExitStack() as stack:
-                record = _Record()
-                stack.enter_context(self._recorded(request, candidate, arrived, record))
-                await self._enter_guards(stack, request, candidate)
-                result = await self._backends[candidate.backend].embed(attempt)
-                record.error_code = None
-        return EmbeddingReply(result, trace)
+        progress = Progress()
+        async with aclosing(self._events(request, progress)) as events:
+            async for event in events:
+                if isinstance(event, EmbeddingResult) and progress.route is not None:
+                    return EmbeddingReply(event, progress.route)
+        raise BackendError("a backend gave no embedding")
 
     async def load(self, model: str, keep_alive_seconds: float | None) -> None:
         """Bring a model into memory; one that a remote backend serves is there already."""
@@ -133,75 +129,75 @@ class Gateway:
         for backend, name in await self._local_offers(model):
             await backend.unload(name)
 
-    async def _route(self, request: Request) -> Route:
-        return self._routing.rank(request, await self._catalog.candidates(request.model))
+    async def _events(self, request: Request, progress: Progress) -> AsyncGenerator[AnswerEvent]:
+        policy = self._policy
+        request = self._seeded(request)
+        deadline = Deadline.after(_allowed_seconds(request, policy))
+        with recorded(request, progress, self._machinery.bus), self._entered(request) as visit:
+            decision = await policy.planner.decide(request)
+            self._retry_budget.note_request()
+            if decision.shadow is not None and isinstance(request, GenerationRequest):
+                copy = self._shadow.run(request, decision.shadow)
+                self._tasks.start(copy, name=f"shadow of {request.id}")
+            attempts = Attempts(
+                request,
+                decision,
+                policy=policy,
+                deadline=deadline,
+                machinery=self._machinery,
+                retry_budget=self._retry_budget,
+                chance=self._chance,
+                progress=progress,
+            )
+            visit.partial = lambda: attempts.partial
+            async with aclosing(attempts.events()) as events:
+                async for event in events:
+                    yield event
 
-    async def _enter_guards(self, stack: AsyncExitStack, request: Request, candidate: Candidate) -> None:
-        for guard in self._guards:
-            await stack.enter_async_context(guard.attempt(request, candidate))
+    async def _serve_shadow(self, request: GenerationRequest, candidate: Candidate) -> None:
+        """Run one attempt to its end and drop the answer."""
+        policy = self._policy
+        trial = Trial(
+            Attempt(request=request, candidate=candidate),
+            group=(),
+            policy=policy,
+            deadline=Deadline.after(_allowed_seconds(request, policy)),
+            machinery=self._machinery,
+        )
+        async with aclosing(trial.events()) as events:
+            async for _ in events:
+                pass
+
+    def _entered(self, request: Request) -> AbstractContextManager[Visit]:
+        """Come into the house.
+
+        Raises:
+            DrainingError: It is closing.
+            OverloadedError: It is short of memory.
+            RateLimitedError: The owner asks for more than it may.
+        """
+        if self._is_strained():
+            message = "other programs leave too little memory for new work"
+            raise OverloadedError(message, retry_after_seconds=_STRAIN_RETRY_SECONDS)
+        return self.admission.enter(request)
+
+    def _seeded(self, request: Request) -> Request:
+        """Fix every random choice of the route, so that it can be made again."""
+        if request.terms.seed is not None:
+            return request
+        terms = attrs.evolve(request.terms, seed=self._chance.getrandbits(_SEED_BITS))
+        return attrs.evolve(request, terms=terms)
 
     async def _local_offers(self, model: str) -> list[tuple[LocalBackend, str]]:
-        candidates = await self._catalog.candidates(model)
+        candidates = await self.planner.candidates(model)
         return [
             (self._local[candidate.backend], candidate.model.name)
             for candidate in candidates
             if candidate.backend in self._local
         ]
 
-    @contextmanager
-    def _recorded(
-        self, request: Request, candidate: Candidate, arrived: float, record: _Record
-    ) -> Iterator[None]:
-        names = {"request_id": request.id, "model": candidate.model.name, "backend": candidate.backend}
-        self._bus.emit(RequestStarted(**names))
-        try:
-            yield
-        except Exception as error:
-            if error is not record.passed_on:
-                record.fail(error)
-            raise
-        finally:
-            seconds = time.monotonic() - arrived
-            self._bus.emit(
-                RequestFinished(**names, seconds=seconds, error_code=record.error_code, usage=record.usage)
-            )
 
-
-async def _until_finished(
-    events: AsyncIterator[GenerationEvent], candidate: Candidate
-) -> AsyncGenerator[GenerationEvent]:
-    """Pass events on up to the last one; a stream that ends without it was cut.
-
-    Raises:
-        BackendError: The backend stopped short.
-    """
-    async for event in events:
-        yield event
-        if isinstance(event, Finished):
-            return
-    message = f"the answer of backend {candidate.backend!r} ended before it was finished"
-    raise BackendError(message)
-
-
-async def _noting(events: AsyncIterator[GenerationEvent], record: _Record) -> AsyncGenerator[GenerationEvent]:
-    """Pass events on and note how they end, also when the reader deals with an error itself."""
-    try:
-        async for event in events:
-            if isinstance(event, Finished):
-                record.usage = event.usage
-                record.error_code = None
-            yield event
-    except Exception as error:
-        record.fail(error)
-        raise
-
-
-def _trace(route: Route, arrived: float) -> RouteTrace:
-    candidate = route.candidates[0]
-    return RouteTrace(
-        backend=candidate.backend,
-        model=candidate.model.name,
-        reason=route.reason,
-        attempts=1,
-        queue_ms=round((time.monotonic() - arrived) * _MILLISECONDS),
-    )
+def _allowed_seconds(request: Request, policy: GatewayPolicy) -> float:
+    most = policy.settings.timeouts.total_seconds
+    wanted = request.terms.deadline_seconds
+    return most if wanted is None else min(wanted, most)

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import attrs
 
 from homeport.domain.embedding import EmbeddingResult
-from homeport.domain.generation import GenerationEvent
+from homeport.domain.generation import ReplyEvent, Usage
 
 _HEADER_BYTES = 512
 _HEADER_SAFE = "/:.-_@+ "
@@ -19,9 +19,9 @@ class RouteTrace:
     Attributes:
         backend: Name of the backend.
         model: Display name of the model that ran.
-        reason: ``only`` candidate, or the name of the router that put it first, or ``order``.
-        attempts: Backends tried, this one included.
-        queue_ms: Milliseconds from arrival to the first attempt.
+        reason: ``only`` candidate, or the name of the router that put it first, ``order``, or ``fallback``.
+        attempts: Tries, this one included.
+        queue_ms: Milliseconds spent waiting for places, over all tries.
     """
 
     backend: str
@@ -39,17 +39,43 @@ class RouteTrace:
         return text[:_HEADER_BYTES]
 
 
+@attrs.define
+class Progress:
+    """How far a request has come.
+
+    Attributes:
+        route: Of the attempt that runs or ran last; None before the first event.
+        attempts: How often a backend was asked.
+        waited_seconds: Spent waiting for places.
+        first_token_at: When the first piece of the answer came, on the loop's clock.
+        usage: Of the answer, when it is whole.
+        is_over: Whether it is.
+    """
+
+    route: RouteTrace | None = None
+    attempts: int = 0
+    waited_seconds: float = 0.0
+    first_token_at: float | None = None
+    usage: Usage | None = None
+    is_over: bool = False
+
+
 class Reply:
     """The running answer to a generation request.
 
-    Iterate it once; the first event is there as soon as the model accepted the prompt.
+    Iterate it once; the first event is there as soon as a model accepted the prompt.
     """
 
-    def __init__(self, route: RouteTrace, events: AsyncIterator[GenerationEvent]) -> None:
-        self.route = route
+    def __init__(self, progress: Progress, events: AsyncIterator[ReplyEvent]) -> None:
+        self._progress = progress
         self._events = events
 
-    def __aiter__(self) -> AsyncIterator[GenerationEvent]:
+    @property
+    def route(self) -> RouteTrace | None:
+        """Who serves the request; known when the first event is."""
+        return self._progress.route
+
+    def __aiter__(self) -> AsyncIterator[ReplyEvent]:
         return self._events
 
 

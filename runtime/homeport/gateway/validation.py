@@ -1,6 +1,6 @@
 """Checking whole answers before a client sees them."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from homeport.domain.errors import RefusedError
 from homeport.domain.generation import Finished, GenerationEvent, GenerationRequest, TextDelta
@@ -18,7 +18,7 @@ class Validation:
         self._validators = tuple(validators)
 
     async def check(
-        self, request: GenerationRequest, events: AsyncIterator[GenerationEvent]
+        self, request: GenerationRequest, events: AsyncGenerator[GenerationEvent]
     ) -> AsyncGenerator[GenerationEvent]:
         """Pass events on, once the answer they make up is accepted.
 

@@ -6,11 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 from loguru import logger
 
-from homeport.domain.errors import ModelNotFoundError, NoBackendError
+from homeport.domain.errors import HomeportError, ModelNotFoundError, NoBackendError
 from homeport.domain.models import ModelInfo
 from homeport.models.aliases import AliasTable
 from homeport.models.names import ModelName
 from homeport.plugin.protocols import Backend, Candidate
+
+_REMEMBERED_NAMES = 4096
+"""Offered names that are not parsed again."""
 
 
 class Catalog:
@@ -32,11 +35,12 @@ class Catalog:
         self._aliases = aliases
         self._is_installed = is_installed
         self._failing: dict[str, str] = {}
+        self._spelt: dict[str, str] = {}
 
     async def list(self) -> tuple[ModelInfo, ...]:
         """List every model under each of its names, as its preferred backend offers it, newest first."""
         found: dict[str, ModelInfo] = {}
-        for candidate in await self._offers():
+        for candidate in await self.offers():
             found.setdefault(candidate.model.name.lower(), candidate.model)
         for model in tuple(found.values()):
             for name in self._other_names(model):
@@ -54,15 +58,48 @@ class Catalog:
             NoBackendError: Nobody, although it is installed.
             InvalidRequestError: It is no model name.
         """
-        offers = await self._offers()
+        offers = await self.offers()
+        found = self.among(offers, name)
+        if not found:
+            raise await self.absence(offers, name)
+        return found
+
+    async def offers(self) -> Sequence[Candidate]:
+        """List every model with every backend that offers it, preferred backends first."""
+        listed = await asyncio.gather(*(self._ask(name) for name in self._backends))
+        return [
+            Candidate(name, model)
+            for name, models in zip(self._backends, listed, strict=True)
+            for model in models
+        ]
+
+    def among(self, offers: Sequence[Candidate], name: str) -> tuple[Candidate, ...]:
+        """Pick who could serve a model, in the order of the offers; none where nobody could.
+
+        Raises:
+            InvalidRequestError: It is no model name.
+        """
         meanings = self._meanings(name)
-        for wanted in meanings:
-            found = tuple(offer for offer in offers if ModelName.parse(offer.model.name) == wanted)
+        for wanted in (meaning.full.lower() for meaning in meanings):
+            found = tuple(offer for offer in offers if self._comparable(offer.model.name) == wanted)
             if found:
                 return found
+        return ()
+
+    async def absence(self, offers: Sequence[Candidate], name: str) -> HomeportError:
+        """Explain that nobody serves a model: it is unknown, or installed and no backend can run it."""
+        meanings = self._meanings(name)
         if await asyncio.to_thread(lambda: any(map(self._is_installed, meanings))):
-            raise NoBackendError(name)
-        raise ModelNotFoundError(name, suggestions=self._alike(name, offers))
+            return NoBackendError(name)
+        return ModelNotFoundError(name, suggestions=self._alike(name, offers))
+
+    def canonical(self, name: str) -> ModelName:
+        """Give the one name by which all names of a model are known.
+
+        Raises:
+            InvalidRequestError: It is no model name.
+        """
+        return self._aliases.canonical(ModelName.parse(name))
 
     async def get(self, name: str) -> ModelInfo:
         """Describe a model as its preferred backend offers it.
@@ -86,13 +123,14 @@ class Catalog:
     def _alike(self, name: str, offers: Sequence[Candidate]) -> Sequence[str]:
         return self._aliases.nearest(name, [offer.model.name for offer in offers])
 
-    async def _offers(self) -> Sequence[Candidate]:
-        listed = await asyncio.gather(*(self._ask(name) for name in self._backends))
-        return [
-            Candidate(name, model)
-            for name, models in zip(self._backends, listed, strict=True)
-            for model in models
-        ]
+    def _comparable(self, name: str) -> str:
+        """Spell an offered name in full, once: parsing takes 2 us, and every request looks at every offer."""
+        spelt = self._spelt.get(name)
+        if spelt is None:
+            if len(self._spelt) >= _REMEMBERED_NAMES:
+                self._spelt.clear()
+            spelt = self._spelt[name] = ModelName.parse(name).full.lower()
+        return spelt
 
     async def _ask(self, name: str) -> Sequence[ModelInfo]:
         """List one backend's models; one that fails offers nothing now and hides nobody else's."""

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import attrs
 
+from homeport.config.model_settings import ModelSettings
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.errors import ModelNotFoundError
 from homeport.domain.generation import GenerationEvent, GenerationRequest
@@ -17,18 +18,38 @@ from homeport.models.store import ModelStore, StoredModel
 
 
 class LocalBackend:
-    """Serves the models of the store through one kind of ``TokenModel``."""
+    """Serves the models of the store through one kind of ``TokenModel``.
 
-    def __init__(self, name: str, store: ModelStore, manager: ModelManager) -> None:
+    Args:
+        name: Of the backend.
+        store: Where models lie.
+        manager: Keeps them in memory.
+        slots: Sequences of one model that run at once.
+    """
+
+    def __init__(self, name: str, store: ModelStore, manager: ModelManager, *, slots: int = 0) -> None:
         self._name = name
         self._store = store
         self._manager = manager
+        self._slots = slots
         self._revision: int | None = None
         self._listed: tuple[ModelInfo, ...] = ()
+        self._by_name: dict[str, ModelInfo] = {}
+
+    def reconfigure(self, settings: ModelSettings) -> None:
+        """Load models by other settings from now on; those in memory stay as they are."""
+        self._slots = settings.slots
+        self._revision = None
+        self._manager.reconfigure(settings)
 
     async def models(self) -> Sequence[ModelInfo]:
-        """List what is installed."""
-        return await asyncio.to_thread(self._list)
+        """List what is installed, and look at the memory that :meth:`would_fit` speaks of."""
+        revision, listed = await asyncio.to_thread(self._list)
+        self._manager.note_revision(revision)
+        self._manager.keep_only({model.digest for model in listed})
+        if listed:
+            await self._manager.refresh()
+        return listed
 
     @asynccontextmanager
     async def generate(self, request: GenerationRequest) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
@@ -54,6 +75,25 @@ class LocalBackend:
             load_seconds = time.monotonic() - came_at
             return attrs.evolve(await worker.embed(request), load_seconds=load_seconds)
 
+    async def pin(self, name: str) -> None:
+        """Bring a model into memory for good."""
+        await self._manager.pin(await self._find(name))
+
+    def is_resident(self, name: str) -> bool:
+        """Say whether a model is in memory; of those that were listed last."""
+        model = self._by_name.get(name)
+        return model is not None and self._manager.is_resident(model.digest)
+
+    def would_fit(self, name: str, context_length: int | None = None) -> str:
+        """Say why a model could not be brought into memory now; empty where it is there, or could be.
+
+        Args:
+            name: As listed.
+            context_length: Window needed; None takes the configured one.
+        """
+        model = self._by_name.get(name)
+        return "is not installed" if model is None else self._manager.objection(model, context_length)
+
     async def load(self, name: str, keep_alive_seconds: float | None) -> None:
         """Bring a model into memory, or change how long it stays there."""
         model = await self._find(name)
@@ -73,16 +113,20 @@ class LocalBackend:
         """End all workers."""
         await self._manager.close()
 
-    def _list(self) -> tuple[ModelInfo, ...]:
+    def _list(self) -> tuple[int, tuple[ModelInfo, ...]]:
         """Read the store again only when it changed: 0.4 ms per model, asked with every request."""
         revision = self._store.revision()
         if revision != self._revision:
-            self._listed = tuple(entry.info(self._name) for entry in self._store.entries())
+            listed = (entry.info(self._name) for entry in self._store.entries())
+            self._listed = tuple(attrs.evolve(model, slots=self._slots, continues=True) for model in listed)
+            self._by_name = {model.name: model for model in self._listed}
             self._revision = revision
-        return self._listed
+        return revision, self._listed
 
     async def _find(self, name: str) -> StoredModel:
-        model = await asyncio.to_thread(self._store.find, ModelName.parse(name))
+        wanted = ModelName.parse(name)
+        revision, model = await asyncio.to_thread(lambda: (self._store.revision(), self._store.find(wanted)))
+        self._manager.note_revision(revision)
         if model is None:
             raise ModelNotFoundError(name)
         return model

@@ -2,53 +2,25 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
 
-import attrs
 from loguru import logger
 
-from homeport.config.settings import ModelSettings
+from homeport.config.model_settings import ModelSettings
 from homeport.domain.durations import keep_alive_seconds
-from homeport.domain.errors import HomeportError, LoadError
-from homeport.domain.events import Event, ModelLoaded, ModelUnloaded
-from homeport.domain.memory_amount import MemoryAmount
-from homeport.domain.models import ResidentModel
-from homeport.engine.options import EngineOptions
+from homeport.domain.errors import HomeportError, LoadError, OverloadedError
+from homeport.domain.events import Event, ModelUnloaded
+from homeport.domain.models import ModelInfo, ResidentModel
 from homeport.models.background import BackgroundTasks
-from homeport.models.residency import Residency
+from homeport.models.cooldown import Cooldown
+from homeport.models.loader import Loader, WorkerRecipe
+from homeport.models.measurements import Measurements
+from homeport.models.residency import CLAIM_SECONDS, Residency
+from homeport.models.restarts import Restarts
+from homeport.models.room import Room
 from homeport.models.store import ModelStore, StoredModel
-from homeport.plugin.protocols import LoadPlan
-from homeport.worker.cores import usable_cores
-from homeport.worker.memory import available_bytes
-from homeport.worker.process import WorkerLaunch, WorkerProcess
-
-MILLISECONDS = 1000
-"""In a second."""
-REMEMBERED_SLOTS = 32
-"""Places for sequences that ended, beside those that run; they cost what is written in them."""
-_CLAIM_SECONDS = 1.0
-"""How long a model just loaded waits for those who asked for it; they may all have left."""
-
-
-@attrs.frozen(kw_only=True)
-class WorkerRecipe:
-    """How the workers of one backend are built.
-
-    Attributes:
-        backend: Its name.
-        factory: Import string of its ``TokenModel``.
-        config_class: Import string of its attrs configuration; None where it has none.
-        config: Plain values for it.
-        log_level: From which on workers log.
-    """
-
-    backend: str
-    factory: str
-    config_class: str | None = None
-    config: dict[str, Any] = attrs.field(factory=dict)
-    log_level: str = "INFO"
+from homeport.worker.process import WorkerProcess
 
 
 class ModelManager:
@@ -58,6 +30,8 @@ class ModelManager:
         recipe: How to build a worker.
         store: Where models lie.
         settings: Defaults of window, slots, threads and keep-alive.
+        room: Memory, shared with other backends.
+        measurements: What loads took before, likewise.
         tasks: Runs what goes on beside requests; its owner calls :meth:`close` before closing it.
         emit: Told of loads and unloads.
     """
@@ -68,18 +42,33 @@ class ModelManager:
         recipe: WorkerRecipe,
         store: ModelStore,
         settings: ModelSettings,
+        room: Room,
+        measurements: Measurements,
         tasks: BackgroundTasks,
         emit: Callable[[Event], None],
     ) -> None:
-        self._recipe = recipe
-        self._store = store
+        self._backend = recipe.backend
+        self._loader = Loader(
+            recipe=recipe, store=store, settings=settings, room=room, measurements=measurements, emit=emit
+        )
         self._settings = settings
         self._keep_alive_seconds = keep_alive_seconds(settings.keep_alive, field="models.keep_alive")
+        self._room = room
         self._tasks = tasks
         self._emit = emit
+        self._revision = 0
+        self._cooldown = Cooldown()
+        self._restarts = Restarts()
+        self._pinned: set[str] = set()
         self._residents: dict[str, Residency] = {}
         self._running: set[Residency] = set()
-        self._loads: dict[str, asyncio.Future[Residency]] = {}
+        self._loads: dict[str, asyncio.Future[None]] = {}
+
+    def reconfigure(self, settings: ModelSettings) -> None:
+        """Load models by other settings from now on; those in memory stay as they are."""
+        self._settings = settings
+        self._keep_alive_seconds = keep_alive_seconds(settings.keep_alive, field="models.keep_alive")
+        self._loader.reconfigure(settings)
 
     @asynccontextmanager
     async def use(
@@ -94,9 +83,14 @@ class ModelManager:
 
         Raises:
             LoadError: It cannot be loaded.
+            CoolingError: It could not be loaded, or died too often, a short while ago.
+            NoRoomError: It does not fit into memory beside what is in use there.
         """
-        resident = await self._resident(model, self._window(model, context_length))
+        window = self._window(model.manifest.context_length, context_length)
+        resident = await self._resident(model, window)
+        loop = asyncio.get_running_loop()
         resident.users += 1
+        resident.used_at = loop.time()
         resident.stop_clock()
         if keep_alive_seconds is None:
             keep_alive_seconds = self._keep_alive_seconds
@@ -105,14 +99,71 @@ class ModelManager:
             yield resident.worker
         finally:
             resident.users -= 1
+            resident.used_at = loop.time()
             resident.keep_alive_seconds = keep_alive_seconds
             self._start_clock(resident, keep_alive_seconds)
 
+    async def pin(self, model: StoredModel) -> None:
+        """Load a model and keep it: it leaves only by :meth:`unload`, and comes back when its worker died.
+
+        Raises:
+            HomeportError: As :meth:`use`; it is pinned all the same, from its next load on.
+        """
+        self._pinned.add(model.digest)
+        resident = await self._resident(model, self._window(model.manifest.context_length, None))
+        resident.is_pinned = True
+        resident.stop_clock()
+
     async def unload(self, digest: str) -> None:
         """Let a model go as soon as nobody uses it; one that is not loaded is gone already."""
-        resident = self._residents.pop(digest, None)
+        resident = self._residents.get(digest)
         if resident is not None:
             await self._retire(resident, "requested")
+
+    async def refresh(self) -> None:
+        """Look at the memory, so that :meth:`objection` knows what is free."""
+        await self._room.refresh()
+
+    def note_revision(self, revision: int) -> None:
+        """Take note of the store's revision: what could not be loaded from another one is tried again."""
+        self._revision = revision
+        self._cooldown.note_revision(revision)
+
+    def keep_only(self, digests: Collection[str]) -> None:
+        """Let those go that are not installed any more: weights that a later pull replaced, and removed ones.
+
+        Args:
+            digests: Of the installed models.
+        """
+        for resident in tuple(self._residents.values()):
+            if resident.model.digest not in digests:
+                self._take_out(resident, "replaced")
+                if not resident.users:
+                    self._let_go(resident, "replaced")
+
+    def is_resident(self, digest: str) -> bool:
+        """Say whether a model is in memory and takes requests."""
+        resident = self._residents.get(digest)
+        return resident is not None and resident.serves
+
+    def objection(self, model: ModelInfo, context_length: int | None = None) -> str:
+        """Say why a model could not serve now for want of memory, or after failures; empty where it could.
+
+        Args:
+            model: Which one.
+            context_length: Window needed; None takes the configured one.
+        """
+        window = self._window(model.context_length, context_length)
+        resident = self._residents.get(model.digest)
+        if resident is not None and resident.serves and resident.context_length >= window:
+            return ""
+        try:
+            self._check(model.name, model.digest)
+        except OverloadedError as error:
+            return error.message
+        if model.digest in self._loads:
+            return ""
+        return self._room.objection(self._loader.footprint(model, window))
 
     def residents(self) -> tuple[ResidentModel, ...]:
         """List what is in memory."""
@@ -124,139 +175,129 @@ class ModelManager:
         for resident in tuple(self._running):
             await self._end(resident, "closed")
 
-    def _window(self, model: StoredModel, wanted: int | None) -> int:
+    def _window(self, trained: int, wanted: int | None) -> int:
         window = wanted or self._settings.context_length
-        trained = model.manifest.context_length
         return min(window, trained) if trained else window
 
     async def _resident(self, model: StoredModel, window: int) -> Residency:
-        resident = self._residents.get(model.digest)
-        if resident is not None and resident.alive and resident.context_length >= window:
-            return resident
-        load = self._loads.get(model.digest)
-        if load is None:
-            load = asyncio.get_running_loop().create_future()
-            self._loads[model.digest] = load
-            self._tasks.start(self._load(model, window, load), name=f"load {model.name.display}")
-        loaded = await asyncio.shield(load)
-        return loaded if loaded.context_length >= window else await self._resident(model, window)
+        """Give the loaded model; between the return and its use nothing else can happen to it."""
+        while True:
+            resident = self._residents.get(model.digest)
+            if resident is not None and resident.serves and resident.context_length >= window:
+                return resident
+            load = self._loads.get(model.digest)
+            if load is None:
+                delay_seconds = self._check(model.name.display, model.digest)
+                load = asyncio.get_running_loop().create_future()
+                self._loads[model.digest] = load
+                work = self._load(model, window, load, delay_seconds)
+                self._tasks.start(work, name=f"load {model.name.display}")
+            await asyncio.shield(load)
 
-    async def _load(self, model: StoredModel, window: int, result: "asyncio.Future[Residency]") -> None:
+    def _check(self, name: str, digest: str) -> float:
+        """Say how long to wait before a load.
+
+        Raises:
+            CoolingError: Too long to wait for.
+        """
+        now = asyncio.get_running_loop().time()
+        self._cooldown.check(name, digest, now=now)
+        return self._restarts.delay_seconds(name, digest, now=now)
+
+    async def _load(
+        self, model: StoredModel, window: int, result: "asyncio.Future[None]", delay_seconds: float
+    ) -> None:
         """Load a model for everybody who waits; a waiter that leaves does not stop it."""
+        revision = self._revision
         try:
+            await asyncio.sleep(delay_seconds)
             resident = await self._start(model, window)
         except BaseException as error:
+            del self._loads[model.digest]
+            self._note_failure(model, error, revision)
             result.set_exception(_as_load_error(model, error))
             result.exception()  # nobody may be waiting any more
             if not isinstance(error, Exception):
                 raise
-        else:
-            old = self._enter(resident)
-            result.set_result(resident)
-            if old is not None:
-                await self._retire(old, "replaced")
-        finally:
-            del self._loads[model.digest]
+            return
+        self._cooldown.note_success(model.digest)
+        old = self._enter(resident)
+        del self._loads[model.digest]
+        result.set_result(None)
+        if old is not None:
+            await self._retire(old, "replaced")
 
     async def _start(self, model: StoredModel, window: int) -> Residency:
-        """Start a worker while a thread checks the files, which costs no time beside the imports."""
-        started = asyncio.get_running_loop().time()
-        check = asyncio.ensure_future(asyncio.to_thread(self._store.verify, model))
-        try:
-            worker = await WorkerProcess.start(
-                self._launch(model, window), timeout_seconds=self._settings.load_timeout_seconds
-            )
-        except Exception:
-            await check  # a damaged file explains better what the backend stumbled over
-            raise
-        except BaseException:
-            check.cancel()
-            raise
-        try:
-            await check
-        except BaseException:
-            await worker.close()
-            raise
-        seconds = asyncio.get_running_loop().time() - started
-        name, backend, computes = model.name.display, self._recipe.backend, worker.facts.computes
-        remarks = ", ".join(filter(None, (computes, f"pid {worker.pid}")))
-        logger.info("loaded {} on {} in {:.2f} s ({})", name, backend, seconds, remarks)
-        self._emit(ModelLoaded(model=name, backend=backend, seconds=seconds, computes=computes))
+        loaded = await self._loader.load(model, window)
         return Residency(
             model=model,
-            backend=backend,
-            worker=worker,
-            context_length=window,
+            loaded=loaded,
+            slots=self._settings.slots,
             keep_alive_seconds=self._keep_alive_seconds,
+            end=self._retire,
+            loaded_at=asyncio.get_running_loop().time(),
+            is_pinned=model.digest in self._pinned,
         )
 
-    def _launch(self, model: StoredModel, window: int) -> WorkerLaunch:
-        settings, cache = self._settings, MemoryAmount.parse(self._settings.cache_memory)
-        return WorkerLaunch(
-            model=model.name.display,
-            factory=self._recipe.factory,
-            config_class=self._recipe.config_class,
-            config=self._recipe.config,
-            path=model.folder,
-            log_level=self._recipe.log_level,
-            plan=LoadPlan(
-                context_length=window,
-                slots=settings.slots + (REMEMBERED_SLOTS if settings.prefix_cache else 0),
-                threads=settings.threads or usable_cores(),
-                cache_bytes=cache.of(available_bytes() - model.size),
-            ),
-            options=EngineOptions(
-                most_running=settings.slots,
-                most_stall_seconds=settings.max_stall_ms / MILLISECONDS,
-                remembers=settings.prefix_cache,
-                speculates=settings.speculation,
-                fits_one_window=cache.share is not None,
-            ),
-        )
+    def _note_failure(self, model: StoredModel, error: BaseException, revision: int) -> None:
+        if isinstance(error, Exception) and not isinstance(error, OverloadedError):
+            now = asyncio.get_running_loop().time()
+            self._cooldown.note_failure(model.digest, now=now, revision=revision)
 
     def _enter(self, resident: Residency) -> Residency | None:
         """Put a loaded model into service; give the one whose place it takes."""
         old = self._residents.get(resident.model.digest)
         self._residents[resident.model.digest] = resident
         self._running.add(resident)
+        resident.loaded.claim.tenant = resident
         self._tasks.start(self._watch(resident), name=f"watch {resident.model.name.display}")
-        self._start_clock(resident, max(self._keep_alive_seconds, _CLAIM_SECONDS))
+        self._start_clock(resident, max(self._keep_alive_seconds, CLAIM_SECONDS))
         return old
 
     async def _watch(self, resident: Residency) -> None:
         """Hand out what the worker sends until it ends, by our will or its own."""
         await resident.worker.listen()
-        if self._residents.get(resident.model.digest) is resident:
-            logger.error("the worker of {} died (pid {})", resident.model.name.display, resident.worker.pid)
-            del self._residents[resident.model.digest]
+        model = resident.model
+        if self._residents.get(model.digest) is resident:
+            logger.error("the worker of {} died (pid {})", model.name.display, resident.worker.pid)
+            self._restarts.note_death(model.digest, now=asyncio.get_running_loop().time())
+            del self._residents[model.digest]
             await self._end(resident, "died")
+            if resident.is_pinned:
+                with suppress(HomeportError):  # told already, and tried again by the next request
+                    await self._resident(model, resident.context_length)
 
     def _start_clock(self, resident: Residency, seconds: float) -> None:
         """Let an idle model leave after some time, or at once when it is out of service."""
         if resident.users:
             return
+        self._room.tell()
         if resident.retired_for is not None:
             self._let_go(resident, resident.retired_for)
-        elif not math.isinf(seconds):
+        elif not math.isinf(seconds) and not resident.is_pinned:
             loop = asyncio.get_running_loop()
             resident.stop_clock()
             resident.expires_at = loop.time() + seconds
             resident.timer = loop.call_at(resident.expires_at, self._expire, resident)
 
     def _expire(self, resident: Residency) -> None:
-        if resident.users or self._residents.get(resident.model.digest) is not resident:
-            return
-        del self._residents[resident.model.digest]
-        self._let_go(resident, "expired")
+        if not resident.users and self._residents.get(resident.model.digest) is resident:
+            self._let_go(resident, "expired")
 
     def _let_go(self, resident: Residency, reason: str) -> None:
+        self._take_out(resident, reason)
         self._tasks.start(self._end(resident, reason), name=f"unload {resident.model.name.display}")
 
     async def _retire(self, resident: Residency, reason: str) -> None:
         """Take a model out of service; its running requests finish first."""
-        resident.retired_for = reason
+        self._take_out(resident, reason)
         if not resident.users:
             await self._end(resident, reason)
+
+    def _take_out(self, resident: Residency, reason: str) -> None:
+        if self._residents.get(resident.model.digest) is resident:
+            del self._residents[resident.model.digest]
+        resident.retired_for = reason
 
     async def _end(self, resident: Residency, reason: str) -> None:
         resident.stop_clock()
@@ -266,7 +307,8 @@ class ModelManager:
         self._running.discard(resident)
         name = resident.model.name.display
         logger.info("unloaded {} ({})", name, reason)
-        self._emit(ModelUnloaded(model=name, backend=resident.backend, reason=reason))
+        self._emit(ModelUnloaded(model=name, backend=self._backend, reason=reason))
+        await self._loader.note(resident.model, resident.loaded)
 
 
 def _as_load_error(model: StoredModel, error: BaseException) -> HomeportError:

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from homeport.domain.errors import InvalidRequestError
 from homeport.domain.generation import GenerationEvent, GenerationRequest
 from homeport.domain.models import ModelInfo
 from homeport.models.names import ModelName
-from homeport.plugin.protocols import Backend
+from homeport.plugin.protocols import Addressed, Backend, Reporting
 
 LISTING_TIMEOUT_SECONDS = 2.0
 _DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
@@ -51,6 +51,21 @@ class RemoteBackend:
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResult:
         """Embed texts."""
         return await self._backend.embed(request)
+
+    @property
+    def address(self) -> str:
+        """Where it sends requests; empty where it does not tell."""
+        return self._backend.address if isinstance(self._backend, Addressed) else ""
+
+    def stats(self) -> Mapping[str, object]:
+        """Give its figures; none where it counts nothing, or fails to tell."""
+        if not isinstance(self._backend, Reporting):
+            return {}
+        try:
+            return self._backend.stats()
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            logger.error("backend {} cannot tell its figures: {!r}", self._name, error)
+            return {}
 
     async def aclose(self) -> None:
         """Release connections; a failure is logged, as nobody could do anything about it."""

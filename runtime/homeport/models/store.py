@@ -77,6 +77,7 @@ class StoredModel:
             template=manifest.template,
             parameters=manifest.parameters,
             facts=manifest.facts,
+            continues=True,
         )
 
 

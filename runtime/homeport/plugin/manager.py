@@ -5,15 +5,15 @@ must not stop the others, and every message must name the distribution at fault.
 """
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pluggy
 from loguru import logger
 
-from homeport.config.settings import PluginSettings, Settings
+from homeport.config.settings import Settings
 from homeport.domain.errors import PluginError
+from homeport.plugin.choices import unknown_plugins
 from homeport.plugin.discovery import FoundPlugin, block_reason, find_plugins
 from homeport.plugin.imports import unmet
 from homeport.plugin.records import (
@@ -24,6 +24,7 @@ from homeport.plugin.records import (
     MonitorSpec,
     Record,
     RouterSpec,
+    RouteSpec,
     ValidatorSpec,
 )
 from homeport.plugin.registry import PluginRegistry, PluginState, PluginStatus, Registered
@@ -36,6 +37,7 @@ RECORD_KINDS: Mapping[str, type[Record]] = {
     "guards": GuardSpec,
     "validators": ValidatorSpec,
     "monitors": MonitorSpec,
+    "routes": RouteSpec,
     "commands": CommandSpec,
 }
 """Each kind of record; ``homeport_<kind>`` is its hook."""
@@ -55,7 +57,8 @@ def load_plugins(settings: Settings, given: Mapping[str, object] | None = None) 
     """
     found = find_plugins(given or {})
     _check_names(plugin for plugin in found if not block_reason(plugin.name, settings.plugins))
-    _warn_of_unknown(settings.plugins, [plugin.name for plugin in found])
+    for warning in unknown_plugins(settings.plugins, [plugin.name for plugin in found]):
+        logger.warning("{}", warning)
     return _Loader(settings).load(found)
 
 
@@ -162,19 +165,21 @@ def _failure(found: FoundPlugin, error: BaseException) -> PluginError:
 
 
 def _check_tables(readers: dict[str, Registered[Any]], records: Records) -> None:
-    """Let one class read a table: records of one name share their settings or have none.
+    """Let one class read a table: records of one table share their settings or have none.
 
     Args:
-        readers: Records with settings by name; the new ones are added.
+        readers: Records with settings by table; the new ones are added.
         records: Of one plugin.
     """
     for of_kind in records.values():
-        for name, registered in of_kind.items():
-            if registered.record.config is None:
+        for registered in of_kind.values():
+            record = registered.record
+            if record.config is None:
                 continue
-            other = readers.setdefault(name, registered)
-            if other.record.config is not registered.record.config:
-                raise _conflict(f"two records want different settings in [plugins.{name}]", other, registered)
+            other = readers.setdefault(record.table, registered)
+            if other.record.config is not record.config:
+                what = f"two records want different settings in [plugins.{record.table}]"
+                raise _conflict(what, other, registered)
 
 
 def _conflict(what: str, first: Registered[Any], second: Registered[Any]) -> PluginError:
@@ -194,15 +199,6 @@ def _check_names(found: Iterable[FoundPlugin]) -> None:
             message = f"two plugins are named {plugin.name!r}: ({other.origin}) and ({plugin.origin})"
             hint = f"Uninstall one of them, or block both: homeport -p no:{plugin.name} ..."
             raise PluginError(message, hint=hint)
-
-
-def _warn_of_unknown(settings: PluginSettings, installed: Sequence[str]) -> None:
-    """Tell of names that the settings block or allow and nobody bears."""
-    for name in (*settings.disabled, *settings.enabled):
-        if name not in installed:
-            near = get_close_matches(name, installed, n=1)
-            known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(installed) or 'none'}"
-            logger.warning("no plugin {!r} is installed, so nothing is blocked or allowed; {}", name, known)
 
 
 def _check_api(plugin: object) -> None:

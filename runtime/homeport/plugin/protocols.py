@@ -1,15 +1,15 @@
 """The roles that plugins play, as protocols: nothing has to be inherited."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import attrs
 
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.events import Event
-from homeport.domain.generation import FinishReason, GenerationEvent, GenerationRequest
+from homeport.domain.generation import FinishReason, GenerationEvent, GenerationRequest, Usage
 from homeport.domain.models import ModelInfo
 
 if TYPE_CHECKING:
@@ -45,6 +45,34 @@ class Backend(Protocol):
 
     async def aclose(self) -> None:
         """Release connections; called once."""
+        ...
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A further role that a backend may play: it counts what it does."""
+
+    def stats(self) -> Mapping[str, object]:
+        """Give figures by name, for ``GET /v1/stats``; called often, so it only looks them up."""
+        ...
+
+
+@runtime_checkable
+class Reconfigurable(Protocol):
+    """A further role of what a plugin builds, backends aside: it takes other settings while in use."""
+
+    def reconfigure(self, config: Any) -> None:  # noqa: ANN401 - of the record's own class
+        """Go by other settings from now on; what is raised says why not, and leaves the old ones in force."""
+        ...
+
+
+@runtime_checkable
+class Addressed(Protocol):
+    """A further role that a backend may play: it has an address, which must not be our own."""
+
+    @property
+    def address(self) -> str:
+        """Where it sends requests, ``http://host:port/...``."""
         ...
 
 
@@ -202,12 +230,52 @@ class ModelSource(Protocol):
         ...
 
 
+@attrs.frozen(kw_only=True)
+class Standing:
+    """How a candidate stands when a request is routed.
+
+    Attributes:
+        in_flight: Requests that it serves now.
+        waiting: Requests that wait for it.
+        slots: How many it serves at once.
+        latency_seconds: Smoothed time to a first token, of requests of this kind; None where unknown.
+        success_rate: Smoothed share of attempts that ended well, 0 to 1; 1 where unknown.
+        is_resident: Whether it is in memory, or somewhere that we need not know.
+        weight: Share of the traffic it is meant to have beside its equals, > 0.
+        tier: The tier it was found in; empty where it was named.
+    """
+
+    in_flight: int = 0
+    waiting: int = 0
+    slots: int = 1
+    latency_seconds: float | None = None
+    success_rate: float = 1.0
+    is_resident: bool = True
+    weight: float = 1.0
+    tier: str = ""
+    served_before: bool = False
+
+
 @attrs.frozen
 class Candidate:
-    """A backend that could serve the request, and the model it would use."""
+    """A backend that could serve the request, and the model it would use.
+
+    Attributes:
+        backend: Name of the backend.
+        model: The model.
+        standing: How it stands now.
+        note: Why a router put it where it is, for the trace; a router may set it with ``attrs.evolve``.
+        group: Candidates of one group were equals to the routers so far: a later router changes the order
+            within groups only. One that tells candidates apart gives them groups, in rising order.
+        complexity: How hard a router found the request, 0 to 1, for those behind it; None where none did.
+    """
 
     backend: str
     model: ModelInfo
+    standing: Standing = attrs.field(default=Standing(), eq=False)
+    note: str = attrs.field(default="", eq=False)
+    group: int = attrs.field(default=0, eq=False)
+    complexity: float | None = attrs.field(default=None, eq=False)
 
 
 Request = GenerationRequest | EmbeddingRequest
@@ -217,15 +285,75 @@ class Router(Protocol):
     """Ranks candidates."""
 
     def rank(self, request: Request, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
-        """Order candidates, best first; a candidate left out is refused."""
+        """Order candidates, best first; a candidate left out is refused.
+
+        Equal arguments must give an equal order: draw random numbers from ``request.terms.seed``. It is
+        always set here, and so is ``request.terms.strategy``.
+        """
         ...
+
+
+@attrs.define(kw_only=True)
+class Attempt:
+    """One try to serve a request, as guards see it.
+
+    Attributes:
+        request: What was asked.
+        candidate: Who is to serve it.
+        number: 1 for the first try, counted over retries and fallbacks.
+        usage: What it used, when it ended; of one that broke off, what is known.
+        seconds: How long the backend worked on it, when it ended.
+        error: What it failed with, when it failed; an ``asyncio.CancelledError`` where the client left.
+    """
+
+    request: Request
+    candidate: Candidate
+    number: int = 1
+    usage: Usage | None = None
+    seconds: float = 0.0
+    error: BaseException | None = None
 
 
 class Guard(Protocol):
     """Decides whether an attempt may run, and settles it afterwards."""
 
-    def attempt(self, request: Request, candidate: Candidate) -> AbstractAsyncContextManager[None]:
-        """Surround one attempt: raise ``RefusedError`` on entry to forbid it; the exit sees its outcome."""
+    def objection(self, request: Request, candidate: Candidate) -> str:
+        """Say why an attempt would be refused now, before anything is chosen; empty where it would not."""
+        ...
+
+    def attempt(self, attempt: Attempt) -> AbstractAsyncContextManager[Request | None]:
+        """Surround one attempt.
+
+        Raise ``RefusedError`` or ``BudgetError`` on entry to forbid it. What the context gives, where it is
+        not None, is sent instead of the request, to bound it. At the exit, ``attempt`` holds the outcome.
+        """
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class RouteCall:
+    """A request to a route of a plugin.
+
+    Attributes:
+        query: Parameters of the URL, each once.
+        body: What was sent, decoded from JSON; None without a body.
+        owner: Digest of the key that was used; empty where none is configured.
+    """
+
+    query: Mapping[str, str]
+    body: object = None
+    owner: str = ""
+
+
+class Route(Protocol):
+    """Answers one route of the HTTP API."""
+
+    async def answer(self, call: RouteCall) -> object:
+        """Give what is encoded as JSON: mappings, sequences, scalars, dates or attrs values.
+
+        Raises:
+            HomeportError: Told as any other error is.
+        """
         ...
 
 

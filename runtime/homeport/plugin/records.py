@@ -18,10 +18,15 @@ class Record:
         name: Unique among records of its kind: lower case, digits and single dashes. Also the key of its
             settings, ``[plugins.NAME]``.
         factory: Where the implementation lives, ``package.module:Name``; imported on first use. It is
-            called with the structured ``config``, or with nothing where there is none.
+            called with the structured ``config``, or with nothing where there is none. Where the settings
+            leave it off, it gives None.
         config: Attrs class of its settings, each with a default; records of one name share theirs.
         requires: Requirements that must be installed, as in ``onnxruntime>=1.30``; checked without import.
         extra: What to install when they are not: ``homeport[onnx]``.
+        keeps_state: Whether the factory is also given ``state=``, a folder of its plugin's own.
+        table: Which ``[plugins.NAME]`` holds its settings, where that is not its own name. Records of one
+            plugin, with one factory and one table, share one object, which plays all their roles; backends
+            and commands share none.
     """
 
     name: str = attrs.field(validator=attrs.validators.matches_re(_RECORD_NAME))
@@ -29,6 +34,11 @@ class Record:
     config: type | None = None
     requires: tuple[str, ...] = ()
     extra: str | None = None
+    keeps_state: bool = False
+    table: str = attrs.field(
+        default=attrs.Factory(lambda record: record.name, takes_self=True),
+        validator=attrs.validators.matches_re(_RECORD_NAME),
+    )
 
 
 class BackendKind(StrEnum):
@@ -46,6 +56,8 @@ class BackendSpec(Record):
 
     Attributes:
         kind: Where it computes.
+        is_many: Whether the factory builds a mapping of names to backends, one per server that the settings
+            list. Each stands for itself, as ``NAME-KEY``.
         check: Import string of a function that tells how well the backend can work on this machine, as a
             sequence of ``Finding``. Called as the factory is, with the settings where there are some, by
             ``homeport doctor`` only, in its process: so it takes no more than a moment, imports nothing
@@ -53,6 +65,7 @@ class BackendSpec(Record):
     """
 
     kind: BackendKind
+    is_many: bool = False
     check: str | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.matches_re(_IMPORT_STRING))
     )
@@ -102,9 +115,33 @@ class MonitorSpec(Record):
     """A listener to events; its factory builds a ``Monitor``."""
 
 
+class RouteScope(StrEnum):
+    """What a key must allow to use a route of a plugin; there are no public ones."""
+
+    INFER = "infer"
+    ADMIN = "admin"
+
+
+@attrs.frozen(kw_only=True)
+class RouteSpec(Record):
+    """A route of the HTTP API; its factory builds a ``Route``.
+
+    Attributes:
+        method: ``GET`` or ``POST``.
+        path: Below ``/v1/``, such as ``/v1/costs``; it must not be taken.
+        scope: What a key must allow.
+        summary: One line for the API's description.
+    """
+
+    method: str = attrs.field(default="GET", validator=attrs.validators.in_(("GET", "POST")))
+    path: str = attrs.field(validator=attrs.validators.matches_re(r"/v1(/[a-z0-9-]+)+"))
+    scope: RouteScope
+    summary: str
+
+
 @attrs.frozen(kw_only=True)
 class CommandSpec(Record):
-    """A verb of the command line; its factory is a ``click.Command``.
+    """A verb of the command line; its factory is a ``click.Command``, or with settings or state builds one.
 
     Attributes:
         summary: One line for ``homeport plugins``, so that listing verbs imports none of them.

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 
@@ -15,6 +15,7 @@ from homeport.plugin.records import (
     MonitorSpec,
     Record,
     RouterSpec,
+    RouteSpec,
     ValidatorSpec,
 )
 
@@ -86,23 +87,28 @@ class PluginRegistry:
     guards: Mapping[str, Registered[GuardSpec]] = attrs.field(factory=dict)
     validators: Mapping[str, Registered[ValidatorSpec]] = attrs.field(factory=dict)
     monitors: Mapping[str, Registered[MonitorSpec]] = attrs.field(factory=dict)
+    routes: Mapping[str, Registered[RouteSpec]] = attrs.field(factory=dict)
     commands: Mapping[str, Registered[CommandSpec]] = attrs.field(factory=dict)
 
-    def config_classes(self) -> dict[str, type]:
-        """Map record names to the attrs classes of their settings."""
-        kinds = (
-            self.backends,
-            self.model_sources,
-            self.routers,
-            self.guards,
-            self.validators,
-            self.monitors,
-            self.commands,
-        )
+    def kinds(self) -> Mapping[str, Mapping[str, Registered[Any]]]:
+        """Give all records by kind and name."""
         return {
-            name: registered.record.config
-            for kind in kinds
-            for name, registered in kind.items()
+            "backends": self.backends,
+            "model_sources": self.model_sources,
+            "routers": self.routers,
+            "guards": self.guards,
+            "validators": self.validators,
+            "monitors": self.monitors,
+            "routes": self.routes,
+            "commands": self.commands,
+        }
+
+    def config_classes(self) -> dict[str, type]:
+        """Map the tables of records to the attrs classes of their settings."""
+        return {
+            registered.record.table: registered.record.config
+            for kind in self.kinds().values()
+            for registered in kind.values()
             if registered.record.config is not None
         }
 

@@ -17,6 +17,7 @@ from homeport.plugin.records import (
     ModelSourceSpec,
     MonitorSpec,
     RouterSpec,
+    RouteSpec,
     ValidatorSpec,
 )
 
@@ -100,6 +101,24 @@ class HomeportSpec:
             >>> @hookimpl
             ... def homeport_monitors():
             ...     yield MonitorSpec(name="tally", factory="tally.monitor:Tally")
+        """
+        raise NotImplementedError
+
+    @hookspec
+    def homeport_routes(self, settings: Settings) -> Iterable[RouteSpec]:
+        """Add routes to the HTTP API.
+
+        Example:
+            >>> from homeport import RouteScope, RouteSpec, hookimpl
+            >>> @hookimpl
+            ... def homeport_routes():
+            ...     yield RouteSpec(
+            ...         name="bill",
+            ...         path="/v1/bill",
+            ...         scope=RouteScope.ADMIN,
+            ...         factory="bill.route:Bill",
+            ...         summary="What was spent",
+            ...     )
         """
         raise NotImplementedError
 

@@ -6,10 +6,10 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 
-from homeport.domain.generation import GenerationRequest
+from homeport.domain.generation import GenerationRequest, Resumed
 from homeport.server.dialects import json_response
 from homeport.server.failure import ClientGoneError
-from homeport.server.generations import Generations, Outcome, Step, running
+from homeport.server.generations import Generations, Mark, Outcome, Step, running
 from homeport.server.state import PING_SECONDS, RUNTIME
 from homeport.server.streaming import FrameStream, Framing
 
@@ -19,6 +19,10 @@ class Encoder(Protocol):
 
     def encode(self, step: Step) -> Iterable[msgspec.Struct]:
         """Spell one event of a stream."""
+        ...
+
+    def restart(self, index: int) -> Iterable[msgspec.Struct]:
+        """Spell that what came of a generation so far is void."""
         ...
 
     def finish(self) -> Iterable[msgspec.Struct]:
@@ -60,13 +64,18 @@ async def _stream(
 ) -> web.StreamResponse:
     """Stream events; the first frame waits for the first text, the first error, or a ping."""
     frames = FrameStream(request, framing)
-    events.idle_seconds = request.app[PING_SECONDS] if framing.ping else None
+    events.idle_seconds = request.app[PING_SECONDS] if framing.comment else None
     try:
         async for step in events:
-            if step is None:
-                await frames.ping(events.headers)
-            else:
-                await frames.send(encoder.encode(step), events.headers)
+            match step:
+                case None:
+                    await frames.ping(events.headers)
+                case Step():
+                    await frames.send(encoder.encode(step), events.headers)
+                case Mark(event=Resumed()):
+                    await frames.comment("resumed", events.headers)
+                case Mark(index=index):
+                    await frames.send(encoder.restart(index), events.headers)
         await frames.send(encoder.finish(), events.headers)
     except ClientGoneError:
         raise

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from aiohttp import web
 
 from homeport.runtime import Runtime
-from homeport.server import admin, health
+from homeport.server import admin, breakers, health, metrics, reload, replica, routing, stats
 from homeport.server.draining import READINESS, Readiness, turn_away
 from homeport.server.errors import answer_errors
 from homeport.server.ollama import chat, embed, generate, pull, show
@@ -14,6 +14,7 @@ from homeport.server.openai import chat as openai_chat
 from homeport.server.openai import completions
 from homeport.server.openai import embeddings as openai_embeddings
 from homeport.server.openai import models as openai_models
+from homeport.server.plugin_routes import plugin_endpoints
 from homeport.server.routes import Endpoint, Scope, add_endpoints, check_scopes
 from homeport.server.security import GATE, Gate, guard, mark_response
 from homeport.server.state import PING_SECONDS, RUNTIME, VERSION
@@ -25,6 +26,7 @@ ENDPOINTS = (
     Endpoint("GET", "/healthz", Scope.PUBLIC, health.healthz),
     Endpoint("GET", "/readyz", Scope.PUBLIC, health.readyz),
     Endpoint("GET", "/health", Scope.PUBLIC, health.readyz),
+    Endpoint("GET", "/metrics", Scope.MONITOR, metrics.metrics),
     Endpoint("GET", "/api/version", Scope.INFER, ollama_models.version),
     Endpoint("GET", "/api/tags", Scope.INFER, ollama_models.tags),
     Endpoint("GET", "/api/ps", Scope.INFER, ollama_models.ps),
@@ -40,7 +42,14 @@ ENDPOINTS = (
     Endpoint("POST", "/v1/chat/completions", Scope.INFER, openai_chat.chat_completions),
     Endpoint("POST", "/v1/completions", Scope.INFER, completions.completions),
     Endpoint("POST", "/v1/embeddings", Scope.INFER, openai_embeddings.embeddings),
+    Endpoint("GET", "/v1/routes", Scope.INFER, routing.routes),
+    Endpoint("POST", "/v1/routes/explain", Scope.INFER, routing.explain),
+    Endpoint("GET", "/v1/replica", Scope.INFER, replica.replica),
+    Endpoint("GET", "/v1/stats", Scope.MONITOR, stats.stats),
     Endpoint("GET", "/v1/plugins", Scope.ADMIN, admin.plugins),
+    Endpoint("POST", "/v1/config/reload", Scope.ADMIN, reload.reload),
+    Endpoint("GET", "/v1/breakers", Scope.ADMIN, breakers.breakers),
+    Endpoint("POST", "/v1/breakers", Scope.ADMIN, breakers.command),
 )
 
 
@@ -50,17 +59,24 @@ def build_app(runtime: Runtime, *, ping_seconds: float = DEFAULT_PING_SECONDS) -
     Args:
         runtime: Serves the requests; stays open as long as the application runs.
         ping_seconds: Longest silence on an SSE stream before a comment is sent.
+
+    Raises:
+        PluginError: A plugin adds a route whose path is taken.
     """
     server = runtime.settings.server
     app = web.Application(
-        middlewares=[answer_errors, guard, turn_away], client_max_size=server.max_body_bytes
+        middlewares=[metrics.count_requests, answer_errors, guard, turn_away],
+        client_max_size=server.max_body_bytes,
     )
     app[RUNTIME] = runtime
     app[VERSION] = version("homeport")
     app[PING_SECONDS] = ping_seconds
     app[READINESS] = Readiness()
     app[GATE] = Gate.of(server)
+    app[metrics.METRICS] = metrics.Metrics(runtime)
+    app.cleanup_ctx.append(metrics.keep_metrics)
     add_endpoints(app, ENDPOINTS)
+    add_endpoints(app, plugin_endpoints(runtime.routes, runtime.registry.routes, ENDPOINTS))
     app.on_response_prepare.append(mark_response)
     app.on_startup.append(check_scopes)
     return app

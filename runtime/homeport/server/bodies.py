@@ -20,6 +20,7 @@ _TYPE_PROBLEM = re.compile(r"Expected `(?P<wanted>.+?)`, got `(?P<got>.+?)`(?: -
 _OTHER_PROBLEM = re.compile(r"(?P<problem>.+?) - at `\$\.?(?P<field>.*)`")
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
+ShapeT = TypeVar("ShapeT")
 
 
 class UnsupportedEncodingError(InvalidRequestError):
@@ -51,8 +52,18 @@ async def read_body(request: web.Request, schema: type[StructT]) -> StructT:
     return decode(body, schema)
 
 
-def decode(body: bytes, schema: type[StructT]) -> StructT:
-    """Decode JSON into a struct.
+async def read_value(request: web.Request) -> object:
+    """Read a body that may hold any JSON; None where there is none.
+
+    Raises:
+        InvalidRequestError: As :func:`read_body` does, and its further errors.
+    """
+    body = await _receive(request)
+    return decode(body, object) if body.strip() else None
+
+
+def decode(body: bytes, schema: type[ShapeT]) -> ShapeT:
+    """Decode JSON into a struct, or into plain values.
 
     Raises:
         InvalidRequestError: With the field, what it should be and what it is.

@@ -8,12 +8,19 @@ from aiohttp import web
 from msgspec import UNSET
 
 from homeport.domain.errors import (
+    BudgetError,
     ContextOverflowError,
+    CoolingError,
+    DeadlineError,
+    DrainingError,
     ModelNotFoundError,
+    NoRoomError,
     OverloadedError,
+    RateLimitedError,
     RequestTooLargeError,
     UnauthorizedError,
 )
+from homeport.domain.generation import Usage
 from homeport.server.failure import Failure
 from homeport.server.schemas import ollama, openai
 
@@ -28,9 +35,15 @@ _OPENAI_TYPES = {
     503: "unavailable_error",
 }
 _OPENAI_CODES = {
+    BudgetError.code: "insufficient_quota",
     ContextOverflowError.code: "context_length_exceeded",
+    CoolingError.code: "loading",
+    DeadlineError.code: "timeout",
+    DrainingError.code: "draining",
     ModelNotFoundError.code: "model_not_found",
+    NoRoomError.code: "server_busy",
     OverloadedError.code: "server_busy",
+    RateLimitedError.code: "rate_limit_exceeded",
     RequestTooLargeError.code: "request_too_large",
     UnauthorizedError.code: "invalid_api_key",
 }
@@ -49,11 +62,19 @@ class Dialect(Protocol):
 
 
 class OllamaDialect:
-    """``{"error": text}``; unknown paths and verbs are plain text."""
+    """``{"error": text}``, with ``partial`` and counts after a part of an answer.
+
+    Unknown paths and verbs are plain text.
+    """
 
     def error(self, failure: Failure) -> msgspec.Struct:
         """Build ``{"error": text}``."""
-        return ollama.ErrorAnswer(failure.text, failure.suggestions, failure.hint)
+        answer = ollama.ErrorAnswer(failure.text, failure.suggestions, failure.hint)
+        if failure.partial is not None:
+            answer.partial = True
+            answer.prompt_eval_count = failure.partial.prompt_tokens
+            answer.eval_count = failure.partial.completion_tokens
+        return answer
 
     def response(self, failure: Failure) -> web.Response:
         """Answer in JSON, or in plain text where no route matched."""
@@ -63,7 +84,7 @@ class OllamaDialect:
 
 
 class OpenAIDialect:
-    """``{"error": {message, type, param, code}}``."""
+    """``{"error": {message, type, param, code}}``, with ``partial`` and ``usage`` of a part of an answer."""
 
     def error(self, failure: Failure) -> msgspec.Struct:
         """Build the error object."""
@@ -76,6 +97,9 @@ class OpenAIDialect:
             suggestions=failure.suggestions or UNSET,
             hint=failure.hint or UNSET,
         )
+        if failure.partial is not None:
+            detail.partial = True
+            detail.usage = _usage(failure.partial)
         return openai.ErrorAnswer(error=detail)
 
     def response(self, failure: Failure) -> web.Response:
@@ -90,6 +114,16 @@ OPENAI: Dialect = OpenAIDialect()
 def dialect_of(path: str) -> Dialect:
     """Choose by path: OpenAI's under ``/v1``, else Ollama's."""
     return OPENAI if path == _OPENAI_ROOT or path.startswith(f"{_OPENAI_ROOT}/") else OLLAMA
+
+
+def _usage(usage: Usage) -> openai.Usage:
+    return openai.Usage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+        prompt_tokens_details=openai.CachedTokens(usage.cached_tokens),
+        completion_tokens_details=openai.ReasoningTokens(0),
+    )
 
 
 def json_response(

@@ -1,18 +1,23 @@
 """Errors as clients see them: a status and a text that names no path, host or cause."""
 
 import http
+from datetime import UTC, datetime
 
 import attrs
 from aiohttp import hdrs, web
 
 from homeport.domain.errors import (
     BackendError,
+    BackendRefusedError,
+    BudgetError,
     GenerationError,
     HomeportError,
     InvalidRequestError,
     ModelNotFoundError,
     OverloadedError,
+    RateLimitedError,
 )
+from homeport.domain.generation import Usage
 
 NO_SUCH_PATH = "404 page not found"
 NO_SUCH_METHOD = "405 method not allowed"
@@ -22,6 +27,7 @@ _PASSING = (OverloadedError, BackendError, GenerationError)
 """Failures of the server that another try may not meet."""
 _LEAST_RETRY_SECONDS = 1
 _MOST_RETRY_SECONDS = 120
+_NO_RETRY = {"x-should-retry": "false"}
 
 
 class ClientGoneError(Exception):
@@ -40,6 +46,7 @@ class Failure:
         suggestions: Known model names that resemble an unknown one.
         hint: How to mend it.
         headers: Further headers of the response.
+        partial: What was used, where the client has a part of the answer already.
         is_bare: True for unknown paths and verbs, whose text stands alone outside of ``/v1``.
     """
 
@@ -50,6 +57,7 @@ class Failure:
     suggestions: tuple[str, ...] = ()
     hint: str | None = None
     headers: dict[str, str] = attrs.field(factory=dict)
+    partial: Usage | None = None
     is_bare: bool = False
 
     @property
@@ -69,10 +77,11 @@ def failure_of(error: Exception) -> Failure:
             suggestions=error.suggestions if isinstance(error, ModelNotFoundError) else (),
             hint=error.public_hint,
             headers=_headers(error),
+            partial=error.partial,
         )
     if isinstance(error, web.HTTPException):
         return _of_http(error)
-    return Failure(status=500, text=INTERNAL, headers={"x-should-retry": "false"})
+    return Failure(status=500, text=INTERNAL, headers=_NO_RETRY)
 
 
 def _field(error: HomeportError) -> str | None:
@@ -82,14 +91,26 @@ def _field(error: HomeportError) -> str | None:
 
 
 def _headers(error: HomeportError) -> dict[str, str]:
-    if isinstance(error, OverloadedError):
-        seconds = min(max(error.retry_after_seconds, _LEAST_RETRY_SECONDS), _MOST_RETRY_SECONDS)
-        return {hdrs.RETRY_AFTER: str(seconds)}
+    if isinstance(error, OverloadedError | RateLimitedError):
+        return _retry_after(error.retry_after_seconds)
+    if isinstance(error, BudgetError):
+        return _retry_after(_seconds_until(error.resets_at)) | _NO_RETRY
     if error.status == http.HTTPStatus.UNAUTHORIZED:
         return {hdrs.WWW_AUTHENTICATE: "Bearer"}
-    if error.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, _PASSING):
-        return {"x-should-retry": "false"}
-    return {}
+    if error.status < http.HTTPStatus.INTERNAL_SERVER_ERROR:
+        return {}
+    passes = isinstance(error, _PASSING) and not isinstance(error, BackendRefusedError)
+    return {} if passes else _NO_RETRY
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    bounded = min(max(seconds, _LEAST_RETRY_SECONDS), _MOST_RETRY_SECONDS)
+    return {hdrs.RETRY_AFTER: str(int(bounded))}
+
+
+def _seconds_until(moment: datetime | None) -> float:
+    """Count up to a moment; one that never comes is far away."""
+    return _MOST_RETRY_SECONDS if moment is None else (moment - datetime.now(UTC)).total_seconds()
 
 
 def _of_http(error: web.HTTPException) -> Failure:

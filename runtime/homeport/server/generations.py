@@ -14,6 +14,8 @@ from homeport.domain.generation import (
     GenerationEvent,
     GenerationRequest,
     PromptAccepted,
+    Restarted,
+    Resumed,
     TextDelta,
     TokenLogprob,
 )
@@ -33,6 +35,14 @@ class Step:
     index: int
     event: GenerationEvent
     came_at: float = attrs.field(factory=time.monotonic)
+
+
+@attrs.frozen
+class Mark:
+    """Another backend went on with one of the generations, or began it again."""
+
+    index: int
+    event: Restarted | Resumed
 
 
 @attrs.frozen
@@ -73,6 +83,11 @@ class _Gathered:
             case PromptAccepted():
                 pass
 
+    def clear(self) -> None:
+        """Forget what was declared void."""
+        self._texts.clear()
+        self._logprobs.clear()
+
     def outcome(self) -> Outcome:
         if self._accepted_at is None or self._finished is None:
             raise GenerationError("a generation ended without its last event")
@@ -103,7 +118,7 @@ class Generations:
         self._gateway = gateway
         self._requests = requests
         self._running = len(requests)
-        self._queue: asyncio.Queue[Step | _Ended] = asyncio.Queue(_WAITING_EVENTS)
+        self._queue: asyncio.Queue[Step | Mark | _Ended] = asyncio.Queue(_WAITING_EVENTS)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -111,10 +126,10 @@ class Generations:
         headers = {} if self.route is None else {"x-homeport-route": self.route.header()}
         return headers | {"x-homeport-truncated": "1"} if self.truncated else headers
 
-    def __aiter__(self) -> AsyncIterator[Step | None]:
+    def __aiter__(self) -> AsyncIterator[Step | Mark | None]:
         return self
 
-    async def __anext__(self) -> Step | None:
+    async def __anext__(self) -> Step | Mark | None:
         while self._running:
             item = await self._take()
             if not isinstance(item, _Ended):
@@ -128,16 +143,21 @@ class Generations:
         """Wait for all of them to end; in the order of the requests."""
         gathered = [_Gathered() for _ in self._requests]
         async for step in self:
-            if step is not None:
+            if isinstance(step, Step):
                 gathered[step.index].add(step)
+            elif isinstance(step, Mark) and isinstance(step.event, Restarted):
+                gathered[step.index].clear()
         return [each.outcome() for each in gathered]
 
     async def pump(self, index: int, request: GenerationRequest) -> None:
         """Run one generation to its end and queue its events."""
         try:
             async with self._gateway.generate(request) as reply:
-                self.route = self.route or reply.route
                 async for event in reply:
+                    self.route = self.route or reply.route
+                    if isinstance(event, Restarted | Resumed):
+                        await self._queue.put(Mark(index, event))
+                        continue
                     self.truncated |= isinstance(event, PromptAccepted) and event.truncated
                     await self._queue.put(Step(index, event))
         except Exception as error:  # noqa: BLE001 - handed over, and raised where the events are read
@@ -145,7 +165,7 @@ class Generations:
         else:
             await self._queue.put(_Ended())
 
-    async def _take(self) -> Step | _Ended | None:
+    async def _take(self) -> Step | Mark | _Ended | None:
         if not self._queue.empty():
             return self._queue.get_nowait()
         try:

@@ -21,4 +21,6 @@ async def readyz(request: web.Request) -> web.StreamResponse:
     if request.app[READINESS].draining:
         headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
         return json_response(ReadinessAnswer("draining"), status=503, headers=headers)
+    if not request.app[RUNTIME].is_ready:
+        return json_response(ReadinessAnswer("starting"), status=503, headers={"Retry-After": "1"})
     return json_response(ReadinessAnswer("ready"))

@@ -22,7 +22,7 @@ class HostPolicy:
     def __init__(self, allowed: Collection[str]) -> None:
         own = socket.gethostname().lower()
         self._names = _LOCAL_NAMES | {own} | {name.lower() for name in allowed}
-        self._addresses = _own_addresses()
+        self._addresses = own_addresses()
 
     def allows(self, header: str) -> bool:
         """Check a ``Host`` header, with or without a port."""
@@ -49,7 +49,8 @@ def _address_of(name: str) -> Address | None:
         return None
 
 
-def _own_addresses() -> frozenset[Address]:
+def own_addresses() -> frozenset[Address]:
+    """List the addresses of this machine."""
     found = (
         _address_of(address.address.partition("%")[0])
         for addresses in psutil.net_if_addrs().values()

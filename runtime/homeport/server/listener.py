@@ -14,10 +14,8 @@ from homeport.config.settings import ServerSettings
 from homeport.domain.errors import ConfigError
 from homeport.runtime import Runtime
 from homeport.server.app import DEFAULT_PING_SECONDS, build_app
-from homeport.server.draining import READINESS
-
-GRACE_SECONDS = 25.0
-"""How long running requests may take to end when the host stops."""
+from homeport.server.draining import READINESS, Farewell
+from homeport.server.upstreams import check_upstreams
 
 _KEEP_ALIVE_SECONDS = 75.0
 """How long a connection may be idle, or take to send its headers."""
@@ -32,18 +30,18 @@ async def serve(
     host: str | None = None,
     port: int | None = None,
     ping_seconds: float = DEFAULT_PING_SECONDS,
-    grace_seconds: float = GRACE_SECONDS,
+    farewell: Farewell | None = None,
 ) -> AsyncIterator[str]:
     """Serve a runtime over HTTP and give the URL it listens on.
 
-    Leaving turns new requests away, waits for running ones, and cancels those that take too long.
+    Leaving turns new requests away, waits for running ones, and ends those that take too long with an error.
 
     Args:
         runtime: Serves the requests.
         host: Address or name to listen on; None takes the configured one.
         port: Port to listen on, 0 takes a free one; None takes the configured one.
         ping_seconds: Longest silence on an SSE stream before a comment is sent.
-        grace_seconds: How long running requests may take to end.
+        farewell: How it stops; None turns new work away at once.
 
     Raises:
         ConfigError: The address is not allowed, or cannot be listened on.
@@ -52,13 +50,14 @@ async def serve(
     host = (settings.host if host is None else host).strip("[]")
     port = settings.port if port is None else port
     await check_exposure(settings, host)
+    await check_upstreams(runtime.backends, host, port)
     app = build_app(runtime, ping_seconds=ping_seconds)
     async with _listening(app, host, port) as url:
         logger.info("listening on {}", url)
         try:
             yield url
         finally:
-            await app[READINESS].drain(grace_seconds)
+            await app[READINESS].drain(runtime.gateway.admission, farewell or Farewell())
 
 
 async def check_exposure(settings: ServerSettings, host: str) -> None:

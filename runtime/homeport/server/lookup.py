@@ -21,22 +21,29 @@ def required(name: str | None) -> str:
     return name
 
 
-async def find_model(request: web.Request, name: str, *, missing: str | None = None) -> ModelInfo:
-    """Look a model up.
+async def find_model(
+    request: web.Request,
+    name: str,
+    *,
+    missing: str | None = None,
+    wanted: Capability = Capability.COMPLETION,
+) -> ModelInfo:
+    """Look up what a name stands for: a model, or the first of those that a tier or a route stands for.
 
     Args:
         request: Being answered.
         name: As the client sent it.
         missing: Text for an unknown model, with ``{}`` for the name; None takes the usual one.
+        wanted: What it is needed for, where the name leaves a choice.
 
     Raises:
-        ModelNotFoundError: No model bears the name.
+        ModelNotFoundError: No model, tier or route bears the name.
         InvalidRequestError: It is no model name.
     """
     if not name:
         raise ModelNotFoundError(name)
     try:
-        return await request.app[RUNTIME].catalog.get(name)
+        return await request.app[RUNTIME].gateway.planner.describe(name, wanted)
     except ModelNotFoundError as error:
         raise reworded(error, name, missing) from None
 

@@ -12,10 +12,11 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Scope(StrEnum):
-    """What a key must allow; ``public`` needs none."""
+    """What a key must allow; ``public`` needs none, and who may administer may also watch."""
 
     PUBLIC = "public"
     INFER = "infer"
+    MONITOR = "monitor"
     ADMIN = "admin"
 
 

@@ -20,7 +20,7 @@ class Framing:
         headers: Further headers.
         before: Bytes before each value.
         after: Bytes after each value.
-        ping: What breaks a long silence; empty where clients would stumble over it.
+        comment: How a comment stands, which also breaks a long silence; empty where clients would stumble.
         closing: What follows the last value of a stream that ended well.
     """
 
@@ -28,7 +28,7 @@ class Framing:
     headers: dict[str, str] = attrs.field(factory=dict)
     before: bytes = b""
     after: bytes
-    ping: bytes = b""
+    comment: bytes = b""
     closing: bytes = b""
 
     def frame(self, value: msgspec.Struct) -> bytes:
@@ -42,7 +42,7 @@ SSE = Framing(
     headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
     before=b"data: ",
     after=b"\n\n",
-    ping=b": ping\n\n",
+    comment=b": %b\n\n",
     closing=b"data: [DONE]\n\n",
 )
 
@@ -63,7 +63,12 @@ class FrameStream:
 
     async def ping(self, headers: dict[str, str]) -> None:
         """Break a silence."""
-        await self._write(self._framing.ping, headers)
+        await self.comment("ping", headers)
+
+    async def comment(self, text: str, headers: dict[str, str]) -> None:
+        """Write what clients skip and people may read, where the framing has such a thing."""
+        if self._framing.comment:
+            await self._write(self._framing.comment % text.encode(), headers)
 
     async def fail(self, error: Exception) -> web.StreamResponse:
         """Tell an error within the stream and end it; before its begin, raise it."""

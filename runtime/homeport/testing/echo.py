@@ -38,12 +38,14 @@ _MODEL = ModelInfo(
     family="echo",
     context_length=4096,
     embedding_length=4,
+    slots=1024,
+    continues=True,
 )
 _WORD = re.compile(r" ?[^ ]+| ")
 
 
 class EchoBackend:
-    """Serves the model ``echo:latest``."""
+    """Serves the model ``echo:latest``, which goes on behind what of its answer is there already."""
 
     async def models(self) -> Sequence[ModelInfo]:
         """Offer the one model."""
@@ -63,7 +65,8 @@ class EchoBackend:
 
     async def _events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
         prompt = _prompt_text(request).split()
-        words = _WORD.findall(_before_stop(" ".join(prompt), request.sampling.stop))
+        text = _before_stop(" ".join(prompt), request.sampling.stop)
+        words = _WORD.findall(text.removeprefix(request.begun))
         limit = request.sampling.max_tokens
         answer = words if limit is None else words[: max(limit, 0)]
         yield PromptAccepted(prompt_tokens=len(prompt))

@@ -71,6 +71,7 @@ class Load(msgspec.Struct, tag="load"):
     path: str
     plan: LoadPlan
     options: EngineOptions = EngineOptions()
+    beat_seconds: float = 1.0
 
 
 class Generate(msgspec.Struct, tag="generate"):
@@ -83,6 +84,7 @@ class Generate(msgspec.Struct, tag="generate"):
     truncate: bool
     priority: Priority = Priority.NORMAL
     owner: str = ""
+    begun: str = ""
 
 
 class Embed(msgspec.Struct, tag="embed"):
@@ -101,6 +103,16 @@ class Ready(msgspec.Struct, tag="ready"):
     """The model is loaded."""
 
     facts: TokenModelFacts
+
+
+class Beat(msgspec.Struct, tag="beat"):
+    """How a worker is: what it has done in all, whether it has work, what it holds and the most it held."""
+
+    steps: int
+    works: bool
+    resident_bytes: int
+    peak_bytes: int
+    cached_tokens: int
 
 
 class Accepted(msgspec.Struct, tag="accepted"):
@@ -147,7 +159,7 @@ class Failure(msgspec.Struct, tag="failure"):
 
 
 ToWorker = Load | Generate | Embed | Cancel
-FromWorker = Ready | Accepted | Delta | End | Vectors | Failure
+FromWorker = Ready | Beat | Accepted | Delta | End | Vectors | Failure
 
 _encoder = msgspec.msgpack.Encoder()
 to_worker_decoder: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
@@ -185,6 +197,7 @@ def generate_message(request: GenerationRequest) -> Generate:
         truncate=request.truncate,
         priority=request.priority,
         owner=request.owner,
+        begun=request.begun,
     )
 
 
@@ -199,6 +212,7 @@ def request_of(message: Generate) -> GenerationRequest:
         truncate=message.truncate,
         priority=message.priority,
         owner=message.owner,
+        begun=message.begun,
     )
 
 

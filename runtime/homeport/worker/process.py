@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from homeport.plugin.protocols import LoadPlan, TokenModelFacts
 from homeport.worker.answers import Answer, Answers
 from homeport.worker.channel import (
     Accepted,
+    Beat,
     Cancel,
     Delta,
     Embed,
@@ -38,8 +39,10 @@ from homeport.worker.channel import (
     generate_message,
     receive_async,
 )
+from homeport.worker.pulse import Pulse, beat_seconds
 
-CLOSE_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
+"""How long a process may take to go by itself; two seconds after an eviction its memory must be free."""
 _SPIN_COUNT = "1000"
 
 
@@ -56,6 +59,8 @@ class WorkerLaunch:
         plan: What the model may use.
         options: How its engine works.
         log_level: From which on it logs.
+        load_timeout_seconds: How long it may take to get ready, and for its first step after that.
+        step_timeout_seconds: How long it may take for any other step before it is killed.
     """
 
     model: str
@@ -66,6 +71,8 @@ class WorkerLaunch:
     plan: LoadPlan
     options: EngineOptions = EngineOptions()
     log_level: str = "INFO"
+    load_timeout_seconds: float = 300.0
+    step_timeout_seconds: float = 15.0
 
 
 class WorkerProcess:
@@ -76,9 +83,19 @@ class WorkerProcess:
     """
 
     def __init__(
-        self, model: str, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        launch: WorkerLaunch,
+        process: Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
-        self._model = model
+        self._model = launch.model
+        self._pulse = Pulse(
+            tick_seconds=beat_seconds(launch.step_timeout_seconds),
+            step_timeout_seconds=launch.step_timeout_seconds,
+            first_step_timeout_seconds=launch.load_timeout_seconds,
+        )
+        self._hangs = False
         self._process = process
         self._reader = reader
         self._writer = writer
@@ -86,13 +103,21 @@ class WorkerProcess:
         self._facts: TokenModelFacts | None = None
 
     @classmethod
-    async def start(cls, launch: WorkerLaunch, *, timeout_seconds: float) -> "WorkerProcess":
+    async def start(
+        cls, launch: WorkerLaunch, *, spawned: Callable[[int], None] = lambda _: None
+    ) -> "WorkerProcess":
         """Start a process and wait until its model is loaded.
+
+        Args:
+            launch: What it is to run.
+            spawned: Told its id as soon as it runs.
 
         Raises:
             LoadError: It could not be loaded, in time or at all.
         """
+        timeout_seconds = launch.load_timeout_seconds
         worker = await _spawn(launch)
+        spawned(worker.pid)
         try:
             async with asyncio.timeout(timeout_seconds):
                 worker._facts = await worker._load(launch)  # noqa: SLF001 - its own class
@@ -112,6 +137,11 @@ class WorkerProcess:
         return self._process.pid
 
     @property
+    def pulse(self) -> Pulse:
+        """How it is, as it told last."""
+        return self._pulse
+
+    @property
     def ended(self) -> asyncio.Event:
         """Set when the worker sends nothing any more."""
         return self._answers.ended
@@ -125,14 +155,17 @@ class WorkerProcess:
         return self._facts
 
     async def listen(self) -> None:
-        """Hand out what the worker sends, until it ends; run this as a task beside the requests."""
-        try:
-            while (payload := await receive_async(self._reader)) is not None:
-                message = from_worker_decoder.decode(payload)
-                if not isinstance(message, Ready):
-                    self._answers.put(message)
-        finally:
-            self._answers.end()
+        """Hand out what the worker sends, until it ends; run this as a task beside the requests.
+
+        A worker that hangs is killed.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(self._watch())
+            try:
+                await self._receive()
+            finally:
+                self._answers.end()
+                watching.cancel()
 
     @asynccontextmanager
     async def generate(self, request: GenerationRequest) -> AsyncIterator[AsyncIterator[GenerationEvent]]:
@@ -183,6 +216,29 @@ class WorkerProcess:
             if isinstance(error, asyncio.CancelledError):
                 raise
 
+    async def _receive(self) -> None:
+        while (payload := await receive_async(self._reader)) is not None:
+            match from_worker_decoder.decode(payload):
+                case Beat() as beat:
+                    self._pulse.feel(beat)
+                case Ready():
+                    logger.error("the worker of {} (pid {}) got ready twice", self._model, self.pid)
+                case answer:
+                    self._answers.put(answer)
+
+    async def _watch(self) -> None:
+        """Kill the worker when it hangs; a process that was stopped is not told, it is dead too."""
+        await asyncio.sleep(self._pulse.tick_seconds)
+        while not self._pulse.tick():  # noqa: ASYNC110 - the passing of time is what is counted
+            await asyncio.sleep(self._pulse.tick_seconds)
+        self._hangs = True
+        seconds = self._pulse.step_timeout_seconds
+        logger.error(
+            "the worker of {} (pid {}) has not moved for {:g} s; it is killed", self._model, self.pid, seconds
+        )
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
     async def _load(self, launch: WorkerLaunch) -> TokenModelFacts:
         await self._send(
             Load(
@@ -192,6 +248,7 @@ class WorkerProcess:
                 str(launch.path),
                 launch.plan,
                 launch.options,
+                beat_seconds(launch.step_timeout_seconds),
             )
         )
         payload = await receive_async(self._reader)
@@ -236,8 +293,8 @@ class WorkerProcess:
             raise self._died() from error
 
     def _died(self) -> WorkerDiedError:
-        status = self._process.returncode
-        message = f"the worker of {self._model} ended ({_status(status)})"
+        how = "it did not move any more" if self._hangs else _status(self._process.returncode)
+        message = f"the worker of {self._model} ended ({how})"
         return WorkerDiedError(message, hint="Ask again: a new worker is started")
 
     def _unexpected(self, message: Answer) -> WorkerDiedError:
@@ -264,7 +321,7 @@ async def _spawn(launch: WorkerLaunch) -> WorkerProcess:
     except BaseException:
         ours.close()
         raise
-    return WorkerProcess(launch.model, process, reader, writer)
+    return WorkerProcess(launch, process, reader, writer)
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -16,6 +16,7 @@ from homeport.engine.engine import Engine, EngineEvent
 from homeport.engine.tokenizer import TextTokenizer
 from homeport.plugin.imports import import_object
 from homeport.worker.channel import (
+    Beat,
     Cancel,
     Embed,
     FromWorker,
@@ -30,7 +31,8 @@ from homeport.worker.channel import (
     request_of,
     to_worker_decoder,
 )
-from homeport.worker.memory import spare_bytes
+from homeport.worker.memory import peak_bytes, resident_bytes, spare_bytes
+from homeport.worker.pulse import BEAT_SECONDS
 
 _MEMORY_SECONDS = 2.0
 """How often a worker looks at what memory is left: 0.1 ms each time."""
@@ -44,14 +46,19 @@ class WorkerServer:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._sending = threading.Lock()
         self._memory_due = 0.0
+        self._steps = 0
+        self._waits = False
+        self._cached_tokens = 0
         self._inbox: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
 
     def serve(self) -> None:
         """Load what the first message says, then answer until the host closes."""
         threading.Thread(target=self._read, name="channel", daemon=True).start()
+        first = self._inbox.get()
         try:
-            engine = _build(self._inbox.get())
+            engine = _build(first)
         except HomeportError as error:
             self._send(failure_message("", error))
             return
@@ -60,6 +67,8 @@ class WorkerServer:
             self._send(failure_message("", LoadError(f"{type(error).__name__}: {error}")))
             return
         self._send(Ready(engine.facts))
+        seconds = first.beat_seconds if isinstance(first, Load) else BEAT_SECONDS
+        threading.Thread(target=self._beat, args=(seconds,), name="beat", daemon=True).start()
         while True:
             self._turn(engine)
 
@@ -67,13 +76,24 @@ class WorkerServer:
         """Handle all messages at hand, waiting for one only when there is nothing to compute; then step."""
         while not (engine.busy and self._inbox.empty()):
             self._watch_memory(engine)
-            try:
-                message = self._inbox.get(timeout=_MEMORY_SECONDS if engine.cached_tokens else None)
-            except queue.Empty:
-                continue
-            self._handle(engine, message)
+            message = self._next_message(engine)
+            if message is not None:
+                self._handle(engine, message)
+                self._steps += 1
         self._watch_memory(engine)
         self._tell(engine.step())
+        self._steps += 1
+        self._cached_tokens = max(self._cached_tokens, engine.cached_tokens)
+
+    def _next_message(self, engine: Engine) -> ToWorker | None:
+        """Take a message; None when none came for so long that the memory is due for a look."""
+        self._waits = not engine.busy
+        try:
+            return self._inbox.get(timeout=_MEMORY_SECONDS if engine.cached_tokens else None)
+        except queue.Empty:
+            return None
+        finally:
+            self._waits = False
 
     def _watch_memory(self, engine: Engine) -> None:
         """Look from time to time, also while nothing runs, whether others need what the cache holds."""
@@ -97,10 +117,24 @@ class WorkerServer:
         # One system call for all of a step: half the worker's time of telling 32 streams.
         frames = b"".join(frame(event_message(event.request_id, event.event)) for event in events)
         if frames:
-            self._connection.sendall(frames)
+            self._send_frames(frames)
 
     def _send(self, message: FromWorker) -> None:
-        self._connection.sendall(frame(message))
+        self._send_frames(frame(message))
+
+    def _send_frames(self, frames: bytes) -> None:
+        with self._sending:
+            self._connection.sendall(frames)
+
+    def _beat(self, seconds: float) -> None:
+        """Tell the host again and again how this worker is, also while a step computes."""
+        while True:
+            beat = Beat(self._steps, not self._waits, resident_bytes(), peak_bytes(), self._cached_tokens)
+            try:
+                self._send(beat)
+            except OSError:
+                return  # the host went away, which ends the process
+            time.sleep(seconds)
 
     def _read(self) -> None:
         try:

@@ -63,8 +63,7 @@ def echo_environment(environment: dict[str, str], tmp_path: Path) -> dict[str, s
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: parrot-echo\nVersion: 1.5\n")
     (info / "entry_points.txt").write_text("[homeport.plugins]\necho = echo_plugin:plugin\n")
     shutil.copy(PLUGIN_FILE, site)
-    disabled = "transformers-cpu,model-sources"
-    return {**environment, "PYTHONPATH": str(site), "HOMEPORT_DISABLED_PLUGINS": disabled}
+    return {**environment, "PYTHONPATH": str(site), "HOMEPORT_PLUGINS_ENABLED": "echo"}
 
 
 @pytest.fixture
@@ -117,7 +116,7 @@ class LiveServer:
 
 @pytest.fixture
 def serving(echo_environment: dict[str, str]) -> Callable[..., AbstractContextManager[LiveServer]]:
-    """Run ``homeport serve`` with the echo backend until it listens; SIGTERM ends it at the end."""
+    """Run ``homeport serve`` with the echo backend until it listens; SIGINT ends it at the end."""
 
     @contextmanager
     def serve(*arguments: str, **variables: str) -> Iterator[LiveServer]:
@@ -136,7 +135,7 @@ def serving(echo_environment: dict[str, str]) -> Callable[..., AbstractContextMa
                     yield LiveServer(process, ours)
                 finally:
                     if process.poll() is None:
-                        process.send_signal(signal.SIGTERM)
+                        process.send_signal(signal.SIGINT)
                     process.communicate(timeout=START_TIMEOUT_SECONDS)
 
     return serve
@@ -246,6 +245,10 @@ class Terminal:
     def press(self, control: str) -> None:
         """Press Ctrl and a letter."""
         os.write(self._terminal, bytes([ord(control) - ord("A") + 1]))
+
+    def hang_up(self) -> None:
+        """Close the terminal."""
+        os.close(self._terminal)
 
     def exit_code(self) -> int:
         """Wait for the end."""

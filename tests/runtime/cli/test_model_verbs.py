@@ -68,8 +68,9 @@ def test_a_model_that_nobody_has_cannot_be_pulled(echo_homeport, server):
 
 def test_ps_words():
     """Time left, for ever and already leaving are told apart."""
-    assert running() == (
-        "smollm2:135m", "abababababab", "300 MB", "100% CPU", "4096", "4 minutes from now",
+    assert running(size_predicted=1_300_000_000, threads=2, slots=32, in_use=3) == (
+        "smollm2:135m", "abababababab", "300 MB", "1.3 GB", "100% CPU", "2", "4096", "3/32",
+        "4 minutes from now",
     )  # fmt: skip
     assert running(expires_at="2126-01-01T00:00:00+00:00")[-1] == "Forever"
     assert running(expires_at="2026-11-21T11:59:59+00:00")[-1] == "Stopping..."
@@ -77,8 +78,13 @@ def test_ps_words():
 
 def test_ps_tells_an_accelerators_share():
     """A server that uses one, such as Ollama, is shown as Ollama shows itself."""
-    assert running(size_vram=300_000_000)[3] == "100% GPU"
-    assert running(size_vram=75_000_000)[3] == "75%/25% CPU/GPU"
+    assert running(size_vram=300_000_000)[4] == "100% GPU"
+    assert running(size_vram=75_000_000)[4] == "75%/25% CPU/GPU"
+
+
+def test_ps_shows_no_figures_that_a_server_does_not_tell():
+    """A real Ollama tells neither what a model was granted nor its slots."""
+    assert [running()[column] for column in (3, 5, 7)] == ["-", "-", "-"]
 
 
 def test_without_a_server_nothing_is_in_memory(echo_homeport, free_port):

@@ -43,6 +43,19 @@ def test_a_running_answer_is_finished_before_the_end(serving, gate, ending):
         assert live.process.wait(END_TIMEOUT_SECONDS) == 0
 
 
+def test_work_is_taken_for_a_while_after_a_sigterm(serving):
+    """Balancers see at once that it stops, and what they still send is served."""
+    with serving("serve") as live:
+        client = client_of(live)
+        live.process.send_signal(signal.SIGTERM)
+        live.await_log("stopping")
+        with pytest.raises(AnswerError):
+            client.ask("GET", "/readyz")
+        body = {"model": "echo", "prompt": "a", "stream": False}
+        assert client.ask("POST", "/api/generate", body)["response"] == "a"
+        assert live.process.wait(END_TIMEOUT_SECONDS) == 0
+
+
 def test_a_second_signal_ends_at_once(serving, gate):
     """Whoever insists does not wait for running answers."""
     with serving("serve") as live, ask_gate(client_of(live), gate) as chunks, gate.await_visitor():
@@ -116,3 +129,9 @@ def socket_flags(pid):
     sockets = [link.name for link in Path(f"/proc/{pid}/fd").iterdir() if "socket:" in str(link.readlink())]
     infos = [Path(f"/proc/{pid}/fdinfo/{name}").read_text().splitlines() for name in sockets]
     return [int(line.split()[1], 8) for info in infos for line in info if line.startswith("flags:")]
+
+
+def test_variables_without_effect_are_told_once_at_the_start(serving):
+    """A switch of Ollama that does nothing here is named in the log."""
+    with serving("serve", OLLAMA_FLASH_ATTENTION="1") as live:
+        live.await_log("variables that have no effect here: OLLAMA_FLASH_ATTENTION")

@@ -7,6 +7,7 @@ import pytest
 from homeport import ConfigError
 from homeport.config.assignments import Assignment
 from homeport.config.loading import load_settings, plugin_config
+from homeport.config.ollama_variables import without_effect
 from homeport.config.settings import ModelSettings, ServerSettings
 from homeport.domain.durations import keep_alive_seconds
 
@@ -133,7 +134,7 @@ def test_fault_in_a_variable_names_it(variable, text):
         ('[models]\nkeep_alive = "soon"', "$.models.keep_alive: must be a number of seconds or a duration"),
         ("[models]\nkeep_alive = nan", "$.models.keep_alive: must be a number of seconds or a duration"),
         ("[models]\nkeep_alive = true", "$.models.keep_alive: expected str or float, got True"),
-        ("[gateway]\nmax_requests = 0", "$.gateway.max_requests: must be at least 1, got 0"),
+        ("[gateway]\nmax_waiting = 0", "$.gateway.max_waiting: must be at least 1, got 0"),
     ],
 )
 def test_value_outside_its_range_is_a_fault_with_path_and_line(write, text, message):
@@ -220,3 +221,118 @@ def test_plugin_tables_are_structured_by_their_own_class(write):
     with pytest.raises(ConfigError) as caught:
         plugin_config(loaded.settings, "onnx-cpu", OwnConfig, loaded.origins)
     assert str(caught.value) == "$.plugins.onnx-cpu.threads: expected int, got 'two' (homeport.toml line 2)"
+
+
+@pytest.mark.parametrize("name", ["cache_memory", "least_free"])
+@pytest.mark.parametrize("value", ["25%", "1GiB", 40_000_000, "40000000"])
+def test_amounts_of_memory_are_read_from_file_and_variable(write, name, value):
+    """A share, an amount with its unit and a number of bytes all do."""
+    text = f"[models]\n{name} = {value!r}\n"
+    assert getattr(load(write(text)).settings.models, name) == value
+    from_variable = load(environ={f"HOMEPORT_MODELS_{name.upper()}": str(value)}).settings.models
+    assert str(getattr(from_variable, name)) == str(value)
+
+
+@pytest.mark.parametrize("name", ["cache_memory", "least_free"])
+@pytest.mark.parametrize("value", ['"2XB"', '"0%"', '"120%"', "-1", "0", "true", "1.5", '""', "[]"])
+def test_what_is_no_amount_of_memory_is_refused(write, name, value):
+    """Unknown units, shares of nothing or of more than all, and other types are faults with their line."""
+    with pytest.raises(ConfigError) as caught:
+        load(write(f"[models]\n{name} = {value}\n"))
+    assert str(caught.value).startswith(f"$.models.{name}: ")
+    assert str(caught.value).endswith("(homeport.toml line 2)")
+
+
+def test_tables_have_no_variable():
+    """A variable is one line of text; routes and tiers are written in the file."""
+    warnings = load(
+        environ={"HOMEPORT_ROUTES": "x", "HOMEPORT_TIERS": "x", "HOMEPORT_PLUGINS_TABLES": "x"}
+    ).warnings
+    assert len(warnings) == 3
+
+
+def test_routes_and_tiers_are_read_with_names_that_have_dots(write):
+    """Models are named with dots and colons, in quotes."""
+    settings = load(
+        write(
+            '[tiers]\nfast = ["a"]\n[routes."llama3.2:3b"]\nmodels = ["x", "y"]\nweights = [1, 2.5]\n'
+            "canary_share = 0.5\n"
+        )
+    ).settings
+    assert settings.tiers == {"fast": ("a",)}
+    route = settings.routes["llama3.2:3b"]
+    assert (route.models, route.weights, route.canary_share) == (("x", "y"), (1.0, 2.5), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '[routes."llama3.2:3b"]\nmodels = ["a"]\ncanary_share = 2',
+            '$.routes."llama3.2:3b".canary_share: must be 0 to 1, got 2.0 (homeport.toml line 3)',
+        ),
+        (
+            "routes.a = { model = ['a'] }",
+            "$.routes.a: unknown key 'model'; did you mean 'models'? (homeport.toml line 1)",
+        ),
+        ("[routes]\na = ['x']", "$.routes.a: expected table, got ['x'] (homeport.toml line 2)"),
+        ("[tiers]\nfast = 'x'", "$.tiers.fast: expected list of str, got 'x' (homeport.toml line 2)"),
+        ("[tiers.fast]\nmodels = ['x']", "$.tiers.fast: expected list of str, got {'models': ['x']}"),
+        ("[gateway.breaker]\nopen_second = 1", "$.gateway.breaker: unknown key 'open_second'; did you mean"),
+        ("tiers = 5", "$.tiers: expected table, got 5 (homeport.toml line 1)"),
+    ],
+)
+def test_fault_in_a_route_names_it_in_full(write, text, message):
+    """Tables with keys of the user's own are as strict as the others."""
+    with pytest.raises(ConfigError) as caught:
+        load(write(text))
+    assert message in str(caught.value)
+
+
+def test_the_environment_is_not_shown_with_the_settings():
+    """Settings that are printed hold no variable and no table of a plugin."""
+    assert "hush" not in repr(load(environ={"SOME_KEY": "hush"}).settings)
+
+
+@pytest.mark.parametrize(
+    ("environ", "level"),
+    [
+        ({"OLLAMA_DEBUG": "1"}, "DEBUG"),
+        ({"OLLAMA_DEBUG": "2", "LOG_LEVEL": "ERROR"}, "TRACE"),
+        ({"OLLAMA_DEBUG": "0", "LOG_LEVEL": "ERROR"}, "ERROR"),
+        ({"OLLAMA_DEBUG": "2", "HOMEPORT_LOG_LEVEL": "ERROR"}, "ERROR"),
+    ],
+)
+def test_ollama_debug_is_a_level(environ, level):
+    """Homeport's names win over Ollama's, and those over older ones."""
+    assert load(environ=environ).settings.log.level == level
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90s", 90), ("10m", 600), ("45", 45), ("0", 1e9), ("-1", 1e9)]
+)
+def test_ollama_load_timeout_is_a_duration(text, seconds):
+    """A bare number counts seconds; 0 and less sets no bound."""
+    settings = load(environ={"OLLAMA_LOAD_TIMEOUT": text}).settings
+    assert settings.models.load_timeout_seconds == seconds
+
+
+@pytest.mark.parametrize(("name", "text"), [("OLLAMA_DEBUG", "maybe"), ("OLLAMA_LOAD_TIMEOUT", "soon")])
+def test_fault_in_a_variable_of_ollama_names_it(name, text):
+    """What cannot be read is no default."""
+    with pytest.raises(ConfigError, match=f"variable {name}: .*{text}"):
+        load(environ={name: text})
+
+
+def test_variables_without_effect_are_listed():
+    """Who comes from Ollama learns which switches do nothing here."""
+    environ = {"OLLAMA_FLASH_ATTENTION": "1", "CUDA_VISIBLE_DEVICES": "", "OLLAMA_HOST": "x", "PATH": "y"}
+    assert without_effect(environ) == ("CUDA_VISIBLE_DEVICES", "OLLAMA_FLASH_ATTENTION")
+
+
+def test_a_file_of_nothing_but_faults_is_refused_quickly(write):
+    """Of thousands of unknown keys the first hundred are told."""
+    text = "[models]\n" + "".join(f"key{number} = 1\n" for number in range(20_000))
+    with pytest.raises(ConfigError) as caught:
+        load(write(text))
+    assert len(str(caught.value).splitlines()) == 101

@@ -2,7 +2,7 @@ import json
 
 import attrs
 
-from homeport.config.assignments import setting_fields
+from homeport.config.fields import setting_fields
 from homeport.config.schema import settings_schema
 
 

@@ -15,8 +15,8 @@ from homeport import (
     InvalidRequestError,
     ModelNotFoundError,
     MonitorSpec,
-    OverloadedError,
     RefusedError,
+    RequestEnded,
     RequestFinished,
     RequestStarted,
     RouterSpec,
@@ -64,8 +64,12 @@ class Refusing:
 class OnlyShort:
     """A guard that forbids prompts of more than ten characters."""
 
+    def objection(self, request, candidate):
+        return ""
+
     @asynccontextmanager
-    async def attempt(self, request, candidate):
+    async def attempt(self, attempt):
+        request = attempt.request
         if isinstance(request, GenerationRequest) and len(request.prompt.text) > 10:
             raise RefusedError("too long for me")
         yield
@@ -74,15 +78,21 @@ class OnlyShort:
 class Crashing:
     """A guard with a bug."""
 
-    def attempt(self, request, candidate):
+    def objection(self, request, candidate):
+        return ""
+
+    def attempt(self, attempt):
         raise ValueError("a bug")
 
 
 class CrashingLate:
     """A guard with a bug on its way out."""
 
+    def objection(self, request, candidate):
+        return ""
+
     @asynccontextmanager
-    async def attempt(self, request, candidate):
+    async def attempt(self, attempt):
         yield
         raise ValueError("a bug")
 
@@ -164,6 +174,16 @@ async def gateway(tmp_path, *, echo=True, plugin=None, **settings):
         yield runtime.gateway
 
 
+async def attempts_seen(count):
+    """Wait for what the monitor was told of attempts."""
+    events = []
+    while len(events) < count:
+        event = await Noting.seen.get()
+        if isinstance(event, RequestStarted | RequestFinished):
+            events.append(event)
+    return events
+
+
 def ask(prompt, model="echo"):
     return GenerationRequest(id="r1", model=model, prompt=TextPrompt(prompt))
 
@@ -237,7 +257,7 @@ async def test_monitor_sees_how_attempts_end(tmp_path):
             async for _ in reply:
                 break
         await door.embed(EmbeddingRequest(id="e", model="echo", inputs=("x",)))
-        events = [await Noting.seen.get() for _ in range(8)]
+        events = await attempts_seen(8)
     assert [type(event) for event in events] == [RequestStarted, RequestFinished] * 4
     assert [event.error_code for event in events[1::2]] == [None, "generation_failed", "cancelled", None]
     assert events[1].usage.completion_tokens == 2
@@ -250,7 +270,7 @@ async def test_crash_of_a_plugin_is_recorded_as_internal(tmp_path, parts):
     async with gateway(tmp_path, echo=False, plugin=plugin) as door:
         with pytest.raises((ValueError, ConnectionResetError)):
             await answer(door, ask("hi"))
-        events = [await Noting.seen.get() for _ in range(2)]
+        events = await attempts_seen(2)
     assert events[1].error_code == "internal"
 
 
@@ -258,9 +278,10 @@ async def test_reader_whose_connection_breaks_has_cancelled(tmp_path):
     """What the reader itself raises is its leaving, not a fault of the answer."""
     async with gateway(tmp_path, plugin=Everything(monitors=(Noting,))) as door:
         with pytest.raises(ConnectionResetError):
-            async with door.generate(ask("one two")):
+            async with door.generate(ask("one two")) as reply:
+                await anext(aiter(reply))
                 raise ConnectionResetError
-        events = [await Noting.seen.get() for _ in range(2)]
+        events = await attempts_seen(2)
     assert events[1].error_code == "cancelled"
 
 
@@ -270,7 +291,7 @@ async def test_error_handled_by_the_reader_is_still_recorded(tmp_path):
         async with door.generate(ask("!fail")) as reply:
             with pytest.raises(GenerationError):
                 _ = [event async for event in reply]
-        events = [await Noting.seen.get() for _ in range(2)]
+        events = await attempts_seen(2)
     assert events[1].error_code == "generation_failed"
 
 
@@ -289,17 +310,26 @@ async def test_answer_that_just_stops_is_an_error(tmp_path):
             await answer(door, ask("hi"))
 
 
-async def test_request_above_the_bound_is_turned_away(tmp_path):
-    """``max_requests`` bounds what is in the house; a place freed is a place given."""
-    async with gateway(tmp_path, max_requests=1) as door:
-        async with door.generate(ask("hi")):
-            with pytest.raises(OverloadedError):
-                await answer(door, ask("hi"))
-        assert (await answer(door, ask("hi")))[1] == "hi"
-
-
 async def test_embeddings_go_the_same_way(tmp_path):
     """An embedding has its route too."""
     async with gateway(tmp_path) as door:
         reply = await door.embed(EmbeddingRequest(id="e", model="echo", inputs=("ab", "c")))
     assert (len(reply.result.vectors), reply.route.backend) == (2, "echo")
+
+
+async def test_whole_request_leaves_one_event(tmp_path):
+    """It says what was asked, who served it, how often, and how it ended."""
+    async with gateway(tmp_path, plugin=Everything(monitors=(Noting,))) as door:
+        await answer(door, ask("one two"))
+        with pytest.raises(GenerationError):
+            await answer(door, ask("!fail"))
+        ended = []
+        while len(ended) < 2:
+            event = await Noting.seen.get()
+            if isinstance(event, RequestEnded):
+                ended.append(event)
+    good, bad = ended
+    assert (good.asked, good.backend, good.model, good.status) == ("echo", "echo", "echo:latest", "ok")
+    assert (good.attempts, good.usage.completion_tokens) == (1, 2)
+    assert 0 <= good.first_token_seconds <= good.seconds
+    assert (bad.status, bad.attempts, bad.usage) == ("generation_failed", 1, None)

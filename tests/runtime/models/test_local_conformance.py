@@ -2,8 +2,11 @@ import pytest_asyncio
 
 from homeport.config.settings import ModelSettings
 from homeport.models.background import BackgroundTasks
+from homeport.models.loader import WorkerRecipe
 from homeport.models.local import LocalBackend
-from homeport.models.manager import ModelManager, WorkerRecipe
+from homeport.models.manager import ModelManager
+from homeport.models.measurements import Measurements
+from homeport.models.room import Room
 from homeport.models.store import ModelStore
 from homeport.testing.backend_conformance import BackendConformance
 
@@ -30,6 +33,12 @@ class TestLocalBackend(BackendConformance):
             config={},
         )
         manager = ModelManager(
-            recipe=recipe, store=self._store, settings=ModelSettings(), tasks=self._tasks, emit=lambda _: None
+            recipe=recipe,
+            store=self._store,
+            settings=ModelSettings(),
+            room=Room(ModelSettings()),
+            measurements=Measurements(),
+            tasks=self._tasks,
+            emit=lambda _: None,
         )
         return LocalBackend("checksum", self._store, manager)

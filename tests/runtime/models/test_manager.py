@@ -11,6 +11,7 @@ from loguru import logger
 from homeport import (
     ContextOverflowError,
     GenerationRequest,
+    HomeportError,
     LoadError,
     ModelLoaded,
     ModelUnloaded,
@@ -21,9 +22,13 @@ from homeport import (
     WorkerDiedError,
 )
 from homeport.config.settings import ModelSettings
+from homeport.domain.errors import CoolingError, NoRoomError
 from homeport.models.background import BackgroundTasks
+from homeport.models.loader import WorkerRecipe
 from homeport.models.local import LocalBackend
-from homeport.models.manager import ModelManager, WorkerRecipe
+from homeport.models.manager import ModelManager
+from homeport.models.measurements import Measurements
+from homeport.models.room import Room
 from homeport.models.store import ModelStore
 from homeport.testing.tiny_model import checksum_answer
 from homeport.testing.whole_answer import WholeAnswer
@@ -47,16 +52,26 @@ async def load_begun():
 class House:
     """A local backend of the checksum model, its manager and the events they told."""
 
-    def __init__(self, store, model, manager, events, news):
+    def __init__(self, store, model, manage, events, news):
         self.store = store
         self.model = model
-        self.manager = manager
+        self.manage = manage
+        self.manager = manage()
         self.events = events
         self.news = news
-        self.backend = LocalBackend("checksum", store, manager)
+        self.backend = LocalBackend("checksum", store, self.manager, slots=32)
 
     def told(self, kind):
         return [event for event in self.events if isinstance(event, kind)]
+
+    @asynccontextmanager
+    async def neighbour(self):
+        """Open another backend in the same room."""
+        manager = self.manage()
+        try:
+            yield LocalBackend("neighbour", self.store, manager)
+        finally:
+            await manager.close()
 
     async def wait_for(self, kind, count=1):
         """Wait until so many events of a kind were told, and give the last of them."""
@@ -84,6 +99,21 @@ class House:
 
 
 @pytest.fixture
+def install_another(install_tiny, tiny_folder):
+    """Put a second model into a store, whose files differ."""
+
+    def install(store, name="another"):
+        file = tiny_folder / "note.txt"
+        file.write_text("another")
+        try:
+            return install_tiny(store, name)
+        finally:
+            file.unlink()
+
+    return install
+
+
+@pytest.fixture
 def open_house(tmp_path, install_tiny):
     """Open a house with the tiny model installed."""
 
@@ -103,18 +133,25 @@ def open_house(tmp_path, install_tiny):
             config_class="homeport.testing.tiny_model:ChecksumConfig",
             config=config or {},
         )
+        room, measurements = Room(ModelSettings(**settings)), Measurements()
         async with BackgroundTasks() as tasks:
-            manager = ModelManager(
-                recipe=recipe,
-                store=store,
-                settings=ModelSettings(**settings),
-                tasks=tasks,
-                emit=emit,
-            )
+
+            def manage():
+                return ModelManager(
+                    recipe=recipe,
+                    store=store,
+                    settings=ModelSettings(**settings),
+                    room=room,
+                    measurements=measurements,
+                    tasks=tasks,
+                    emit=emit,
+                )
+
+            house = House(store, model, manage, events, news)
             try:
-                yield House(store, model, manager, events, news)
+                yield house
             finally:
-                await manager.close()
+                await house.manager.close()
 
     return opened
 
@@ -147,6 +184,18 @@ async def test_what_was_computed_is_remembered_where_that_is_set(open_house, rem
             answer = await WholeAnswer.read(events)
         assert answer.text == checksum_answer("x" * 100, 5)
         assert answer.end.usage.cached_tokens == known
+
+
+async def test_weights_that_a_pull_replaced_leave_memory(open_house, install_another):
+    """However long they were to stay: nobody can ask for them any more."""
+    async with open_house() as house:
+        await house.ask(keep_alive_seconds=math.inf)
+        install_another(house.store, "tiny")
+        await house.backend.models()
+        gone = await house.wait_for(ModelUnloaded)
+        assert gone.reason == "replaced"
+        assert await house.ask() == checksum_answer("hello", 5)
+        assert len(house.manager.residents()) == 1
 
 
 async def test_many_first_requests_cause_one_load(open_house):
@@ -237,16 +286,17 @@ async def test_larger_window_reloads_and_a_smaller_one_does_not(open_house):
         assert [resident.context_length for resident in house.manager.residents()] == [128]
 
 
-async def test_flipped_byte_is_refused_with_the_way_to_mend_it(open_house):
-    """A damaged file is found at load, also when its size is right; nothing stays running."""
+async def test_flipped_byte_is_refused_with_the_way_to_mend_it(open_house, install_tiny):
+    """A damaged file is found at load, and the model left alone until it is mended or a pause is over."""
     async with open_house() as house:
         file = house.model.folder / "tokenizer_config.json"
-        content = file.read_bytes()
-        file.write_bytes(content.replace(b"assistant", b"assistanT"))
+        file.write_bytes(file.read_bytes().replace(b"assistant", b"assistanT"))
         with pytest.raises(StoreError, match="homeport pull tiny"):
             await house.ask()
         assert house.manager.residents() == ()
-        file.write_bytes(content)
+        with pytest.raises(CoolingError, match="tried again in 10 s"):
+            await house.ask()
+        install_tiny(house.store)
         assert await house.ask() == checksum_answer("hello", 5)
 
 
@@ -309,3 +359,129 @@ async def test_closing_ends_workers_that_are_about_to_end(open_house):
         await house.ask()
         (worker,) = workers()
     assert not worker.is_running()
+
+
+async def test_failed_load_is_not_tried_again_by_everybody(open_house):
+    """Those who waited are told why it failed, who comes after them when to come again; one worker began."""
+    async with open_house({"no_such_setting": 1}) as house:
+        with pytest.raises(HomeportError, match="no_such_setting"):
+            await house.ask()
+        for _ in range(3):
+            with pytest.raises(CoolingError) as refused:
+                await house.ask()
+        assert 8 <= refused.value.retry_after_seconds <= 10
+        await house.backend.models()
+        assert "tried again" in house.backend.would_fit("tiny:latest")
+
+
+async def test_idle_model_leaves_for_another(open_house, install_another):
+    """With room for one, the model asked for takes the place of the idle one, across windows too."""
+    async with open_house(most_loaded=1) as house:
+        another = install_another(house.store)
+        await house.ask()
+        (before,) = workers()
+        await house.backend.load(another.name.display, None)
+        assert (await house.wait_for(ModelUnloaded)).reason == "evicted"
+        assert not before.is_running()
+        assert [resident.info.name for resident in house.manager.residents()] == ["another:latest"]
+
+
+async def test_backends_share_one_room(open_house, install_another):
+    """A model of one backend leaves for a model of another."""
+    async with open_house(most_loaded=1) as house, house.neighbour() as neighbour:
+        another = install_another(house.store)
+        await house.ask()
+        await neighbour.load(another.name.display, None)
+        assert house.manager.residents() == ()
+        assert len(workers()) == 1
+
+
+async def test_model_in_use_is_waited_for_and_not_ended(open_house, install_another):
+    """The running answer stays whole while another model waits for its place."""
+    async with open_house({"step_seconds": 0.01}, most_loaded=1) as house:
+        another = install_another(house.store)
+        async with asyncio.TaskGroup() as tasks:
+            answer = tasks.create_task(house.ask(tokens=300))
+            await house.wait_for(ModelLoaded)
+            tasks.create_task(house.backend.load(another.name.display, None))
+        assert answer.result() == checksum_answer("hello", 300)
+        assert len(house.told(ModelLoaded)) == 2
+
+
+async def test_pinned_model_stays_for_whoever_asks(open_house, install_another):
+    """Neither time nor another model nor a request's keep-alive makes it go."""
+    async with open_house(most_loaded=1, keep_alive="0") as house:
+        another = install_another(house.store)
+        await house.backend.pin("tiny")
+        await house.ask(keep_alive_seconds=0)
+        with pytest.raises(NoRoomError):
+            await house.backend.load(another.name.display, None)
+        (resident,) = house.manager.residents()
+        assert resident.is_pinned
+        assert resident.expires_at is None
+        assert not house.told(ModelUnloaded)
+        await house.backend.unload("tiny")
+        assert house.manager.residents() == ()
+
+
+async def test_pinned_model_comes_back_when_its_worker_died(open_house):
+    """Nobody has to ask for it."""
+    async with open_house() as house:
+        await house.backend.pin("tiny")
+        workers()[0].kill()
+        await house.wait_for(ModelLoaded, count=2)
+
+
+async def test_stopped_worker_is_replaced(open_house):
+    """A process that does not move any more ends its request with an error, and the next one is served."""
+    async with open_house({"step_seconds": 0.01}, step_timeout_seconds=0.8) as house:
+        with pytest.raises(WorkerDiedError, match="did not move"):
+            async with house.backend.generate(house.request(tokens=400)) as events:
+                await anext(events)
+                workers()[0].suspend()
+                async for _ in events:
+                    pass
+        assert (await house.wait_for(ModelUnloaded)).reason == "died"
+        assert await house.ask() == checksum_answer("hello", 5)
+
+
+@pytest.mark.slow
+async def test_model_that_dies_too_often_is_left_alone(open_house):
+    """After the fifth death requests are refused, with the time to wait."""
+    async with open_house({"die_at_token": 7}) as house:
+        for death in range(1, 6):
+            with pytest.raises(WorkerDiedError):
+                await house.ask()
+            await house.wait_for(ModelUnloaded, count=death)
+        with pytest.raises(CoolingError, match="died 5 times") as refused:
+            await house.ask()
+        assert 590 <= refused.value.retry_after_seconds <= 600
+
+
+async def test_next_load_is_predicted_by_what_the_last_took(open_house):
+    """The peak of a worker is told by itself and kept."""
+    async with open_house(cache_memory="1MiB", keep_alive="50ms", step_timeout_seconds=0.4) as house:
+        await house.ask(keep_alive_seconds=0.5)
+        await house.wait_for(ModelUnloaded)
+        await house.ask()
+        (resident,) = house.manager.residents()
+        assert resident.predicted_bytes == pytest.approx(resident.peak_bytes, rel=0.15)
+        assert (resident.in_use, resident.threads > 0, resident.slots) == (0, True, 32)
+
+
+async def test_backend_says_what_is_in_memory_and_what_would_fit(open_house):
+    """Routing can ask without loading anything."""
+    async with open_house() as house:
+        (listed,) = await house.backend.models()
+        assert (listed.slots, listed.continues) == (32, True)
+        assert not house.backend.is_resident("tiny:latest")
+        assert house.backend.would_fit("tiny:latest") == ""
+        assert house.backend.would_fit("no-such") == "is not installed"
+        await house.ask()
+        assert house.backend.is_resident("tiny:latest")
+    async with open_house(most_memory="1MiB") as house:
+        await house.backend.models()
+        assert house.backend.would_fit("tiny:latest").startswith("needs ")
+        with pytest.raises(NoRoomError, match="requires more system memory"):
+            await house.ask()
+        assert not workers()

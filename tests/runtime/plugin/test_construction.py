@@ -17,6 +17,8 @@ from homeport import (
 )
 from homeport.config.loading import load_settings
 from homeport.config.settings import GatewaySettings, PluginSettings
+from homeport.plugin.construction import Construction
+from homeport.plugin.manager import load_plugins
 from homeport.plugin.registry import PluginState
 from homeport.runtime import Runtime
 from homeport.testing import EchoBackend, EchoPlugin
@@ -170,3 +172,43 @@ async def test_table_of_a_plugin_that_does_not_run_is_no_fault(open_runtime, nam
         logger.remove(handler)
     told = [line for line in lines if f"$.plugins.{name}" in line]
     assert len(told) == (name == "folder")
+
+
+class Shared:
+    """Plays two roles, and can be closed."""
+
+    def __init__(self, config=None):
+        self.config = config
+        self.closed = 0
+
+    async def observe(self, event):
+        pass
+
+    def rank(self, request, candidates):
+        return candidates
+
+    async def aclose(self):
+        self.closed += 1
+
+
+async def test_records_of_one_plugin_share_one_object_by_factory_and_table(tmp_path):
+    """One factory and one table are one object, which is closed once; another table is another object."""
+    factory = f"{HERE}:Shared"
+    plugin = Offering(
+        monitors=[MonitorSpec(name="shared", factory=factory, config=LoudConfig)],
+        routers=[
+            RouterSpec(name="cheap", table="shared", factory=factory, config=LoudConfig),
+            RouterSpec(name="dear", factory=factory, config=LoudConfig),
+        ],
+    )
+    tables = {"shared": {"volume": 7}}
+    settings = Settings(home=tmp_path, plugins=PluginSettings(enabled=("tested",), tables=tables))
+    registry = load_plugins(settings, {"tested": plugin})
+    construction = Construction(settings, registry, {})
+    monitor = construction.build_all("monitors")["shared"]
+    routers = construction.build_all("routers")
+    assert routers["cheap"] is monitor
+    assert routers["dear"] is not monitor
+    assert [routers[name].config.volume for name in ("cheap", "dear")] == [7, 3]
+    await construction.aclose()
+    assert (monitor.closed, routers["dear"].closed) == (1, 1)

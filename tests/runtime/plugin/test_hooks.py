@@ -9,6 +9,7 @@ import sys
 from contextlib import asynccontextmanager
 from importlib import import_module
 
+import aiohttp
 import attrs
 import numpy as np
 import pytest
@@ -24,6 +25,8 @@ from homeport import (
     RefusedError,
     RequestFinished,
     RouterSpec,
+    RouteScope,
+    RouteSpec,
     Settings,
     TextDelta,
     TextPrompt,
@@ -33,6 +36,7 @@ from homeport import (
 )
 from homeport.config.settings import GatewaySettings, PluginSettings
 from homeport.runtime import Runtime
+from homeport.server.listener import serve
 from homeport.testing import EchoBackend, EchoPlugin
 
 HERE = __name__
@@ -98,10 +102,13 @@ class LastFirst:
 class NoQuestions:
     """A guard."""
 
+    def objection(self, request, candidate):
+        return ""
+
     @asynccontextmanager
-    async def attempt(self, request, candidate):
-        if request.prompt.text.endswith("?"):
-            raise RefusedError(f"no questions to {candidate.backend}")
+    async def attempt(self, attempt):
+        if attempt.request.prompt.text.endswith("?"):
+            raise RefusedError(f"no questions to {attempt.candidate.backend}")
         yield
 
 
@@ -233,6 +240,52 @@ async def test_homeport_monitors_observe_events(open_runtime):
         await ask(runtime, "one two three")
         finished = await Tally.finished
     assert (finished.backend, finished.error_code, finished.usage.completion_tokens) == ("echo", None, 3)
+
+
+class Bill:
+    """A route, and a monitor: one object."""
+
+    def __init__(self):
+        self._words = 0
+
+    async def observe(self, event):
+        if isinstance(event, RequestFinished):
+            self._words += event.usage.completion_tokens
+            Bill.charged.set()
+
+    async def answer(self, call):
+        return {"words": self._words, "by": call.query.get("by")}
+
+
+async def test_homeport_routes_answer_over_http(open_runtime):
+    """A declared route is served; records with one factory and one table share the object behind it."""
+
+    class Plugin:
+        @hookimpl
+        def homeport_routes(self):
+            yield RouteSpec(
+                name="bill",
+                path="/v1/bill",
+                scope=RouteScope.ADMIN,
+                factory=f"{HERE}:Bill",
+                summary="What was said",
+            )
+
+        @hookimpl
+        def homeport_monitors(self):
+            yield MonitorSpec(name="bill", factory=f"{HERE}:Bill")
+
+    Bill.charged = asyncio.Event()
+    async with (
+        open_runtime(Plugin()) as runtime,
+        serve(runtime, host="127.0.0.1", port=0) as url,
+        aiohttp.ClientSession(url) as http,
+        asyncio.timeout(10),
+    ):
+        await ask(runtime, "one two three")
+        await Bill.charged.wait()
+        async with http.get("/v1/bill?by=day") as response:
+            assert await response.json() == {"words": 3, "by": "day"}
 
 
 GREETING = """

@@ -38,6 +38,7 @@ from homeport.models.manifest import Manifest, ModelFile, WeightsFormat
 from homeport.models.names import ModelName
 from homeport.models.store import ModelStore
 from homeport.runtime import Runtime
+from homeport.server.draining import Farewell
 from homeport.server.listener import serve
 from homeport.testing import EchoPlugin
 
@@ -182,7 +183,7 @@ def settings(tmp_path) -> Settings:
         home=tmp_path,
         plugins=PluginSettings(enabled=("echo", "scripted", "shelf"), strict=True),
         server=ServerSettings(max_body_bytes=1_000_000),
-        gateway=GatewaySettings(max_requests=16),
+        gateway=GatewaySettings(max_waiting=16),
     )
 
 
@@ -191,10 +192,13 @@ def serving():
     """Open a runtime, listen on a free port, and watch the loop for blocking calls."""
 
     @asynccontextmanager
-    async def start(settings: Settings, **options: float) -> AsyncIterator[Served]:
+    async def start(
+        settings: Settings, *, farewell: Farewell | None = None, **options: float
+    ) -> AsyncIterator[Served]:
+        farewell = farewell or Farewell(grace_seconds=1.0)
         async with (
             Runtime.open(settings, plugins=PLUGINS) as runtime,
-            serve(runtime, host="127.0.0.1", port=0, **{"grace_seconds": 1.0} | options) as url,
+            serve(runtime, host="127.0.0.1", port=0, farewell=farewell, **options) as url,
             aiohttp.ClientSession(url) as http,
         ):
             with blockbuster.blockbuster_ctx(scanned_modules=["homeport"]) as watch:

@@ -1,13 +1,12 @@
 """Where the host listens, and how it stops."""
 
-import asyncio
 import socket
 
 import aiohttp
 import attrs
 import pytest
 
-from homeport import ConfigError, Finished, FinishReason, PromptAccepted, TextDelta, Usage
+from homeport import ConfigError
 from homeport.config.settings import ServerSettings
 from homeport.runtime import Runtime
 from homeport.server.listener import check_exposure, serve
@@ -85,89 +84,3 @@ async def test_an_unknown_name_cannot_be_listened_on(settings):
         with pytest.raises(ConfigError, match="no such host"):
             async with serve(runtime, host="no-such-host.invalid", port=0):
                 pytest.fail("listened")
-
-
-async def test_stopping_lets_running_requests_finish(settings, serving):
-    """A request that is being answered when the host stops gets its whole answer."""
-    begun, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow(_):
-        yield PromptAccepted(1)
-        begun.set()
-        await go_on.wait()
-        yield TextDelta("done")
-        yield Finished(FinishReason.STOP, Usage())
-
-    async with asyncio.TaskGroup() as group, aiohttp.ClientSession() as http:
-        async with serving(settings) as served:
-            served.scripted.script = slow
-            body = {"model": "scripted:1b", "prompt": "x", "stream": False}
-
-            async def ask():
-                async with http.post(f"{served.url}/api/generate", json=body) as response:
-                    return (await response.json())["response"]
-
-            answer = group.create_task(ask())
-            await begun.wait()
-            asyncio.get_running_loop().call_later(0.05, go_on.set)
-        assert await answer == "done"
-
-
-async def test_stopping_turns_new_requests_away(settings, serving):
-    """While a running request ends, others get 503 with a time to come back, and so do health checks."""
-    begun, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow(_):
-        yield PromptAccepted(1)
-        begun.set()
-        await go_on.wait()
-        yield TextDelta("done")
-        yield Finished(FinishReason.STOP, Usage())
-
-    body = {"model": "scripted:1b", "prompt": "x", "stream": False}
-    async with aiohttp.ClientSession() as http, asyncio.TaskGroup() as group:
-
-        async def post(url):
-            async with http.post(f"{url}/api/generate", json=body) as response:
-                return response.status, response.headers.get("Retry-After"), await response.json()
-
-        async def visit(url):
-            while True:
-                async with http.get(f"{url}/readyz") as response:
-                    if response.status == 503:
-                        break
-            turned_away = await post(url)
-            go_on.set()
-            return turned_away
-
-        async with serving(settings) as served:
-            served.scripted.script = slow
-            running = group.create_task(post(served.url))
-            await begun.wait()
-            visitor = group.create_task(visit(served.url))
-    assert visitor.result()[:2] == (503, "30")
-    assert visitor.result()[2] == {
-        "error": "server busy, please try again.  maximum pending requests exceeded"
-    }
-    assert running.result()[2]["response"] == "done"
-
-
-async def test_stopping_ends_what_takes_too_long(settings, serving):
-    """A request that never ends is cancelled after the grace time, and its generation is left."""
-    begun = asyncio.Event()
-
-    async def endless(_):
-        yield PromptAccepted(1)
-        yield TextDelta("never")
-        begun.set()
-        await asyncio.Event().wait()
-
-    async with aiohttp.ClientSession() as http:
-        async with serving(settings, grace_seconds=0.1) as served:
-            served.scripted.script = endless
-            body = {"model": "scripted:1b", "prompt": "x"}
-            response = await http.post(f"{served.url}/api/generate", json=body)
-            await begun.wait()
-        assert served.scripted.left == 1
-        with pytest.raises(aiohttp.ClientPayloadError):
-            await response.read()

@@ -9,6 +9,8 @@ from homeport.runtime import Runtime
 from homeport.server.app import ENDPOINTS, build_app
 from homeport.server.routes import Scope, check_scopes
 
+FIGURES = ("/metrics", "/v1/stats")
+"""Routes whose answers change from moment to moment."""
 GETS = [endpoint.path.replace("{id:.+}", "echo") for endpoint in ENDPOINTS if endpoint.method == "GET"]
 
 
@@ -50,7 +52,8 @@ async def test_a_get_route_answers_head(served, path):
     """HEAD gives the headers of GET without its body."""
     async with served.http.get(path) as whole, served.http.head(path) as response:
         assert response.status == 200
-        assert response.headers["Content-Length"] == whole.headers["Content-Length"]
+        if path not in FIGURES:
+            assert response.headers["Content-Length"] == whole.headers["Content-Length"]
         assert await response.read() == b""
 
 

@@ -81,7 +81,7 @@ async def test_a_failure_within_ndjson_is_its_last_line(served, path, fields):
     assert "\n\n" not in raw
     *lines, last = [json.loads(line) for line in raw.splitlines()]
     assert len(lines) == 2
-    assert last == {"error": FAILED}
+    assert last == {"error": FAILED, "partial": True, "prompt_eval_count": 4, "eval_count": 2}
     assert not any(line["done"] or "error" in line for line in lines)
 
 
@@ -93,9 +93,10 @@ async def test_a_failure_within_sse_is_its_last_event(served, path, fields):
         assert response.status == 200
         raw = await response.text()
     last = raw.removesuffix("\n\n").split("\n\n")[-1]
-    assert json.loads(last.removeprefix("data: ")) == {
-        "error": {"message": FAILED, "type": "api_error", "param": None, "code": None}
-    }
+    error = json.loads(last.removeprefix("data: "))["error"]
+    usage = error.pop("usage")
+    assert error == {"message": FAILED, "type": "api_error", "param": None, "code": None, "partial": True}
+    assert usage["completion_tokens"] == 2
     assert "[DONE]" not in raw
     assert " two" in raw
 
@@ -306,12 +307,19 @@ async def test_a_failing_choice_ends_its_neighbours(served):
 async def test_a_full_house_turns_requests_away(settings, serving, stream):
     """503 with Ollama's text and a time to come back, in each dialect's shape, streamed or not."""
     gates = Gates()
-    async with serving(attrs.evolve(settings, gateway=GatewaySettings(max_requests=1))) as served:
+    given = GatewaySettings(max_waiting=1, max_running=1)
+    async with serving(attrs.evolve(settings, gateway=given)) as served:
         served.scripted.script = gates.script()
         body = {"model": "scripted:1b", "prompt": "x", "stream": stream}
         async with asyncio.TaskGroup() as group:
-            running = group.create_task(served.json("POST", "/api/generate", body | {"stream": False}))
+            whole = body | {"stream": False}
+            running = group.create_task(served.json("POST", "/api/generate", whole))
             await gates.begun.wait()
+            waiting = group.create_task(served.json("POST", "/api/generate", whole))
+            for _ in range(1000):
+                if served.runtime.gateway.admission.stats().current_size:
+                    break
+                await asyncio.sleep(0.001)
             async with served.http.post("/api/generate", json=body) as response:
                 assert (response.status, await response.json()) == (503, {"error": BUSY})
                 assert 1 <= int(response.headers["Retry-After"]) <= 120
@@ -325,7 +333,7 @@ async def test_a_full_house_turns_requests_away(settings, serving, stream):
                 assert error["message"] == BUSY
                 assert "x-should-retry" not in response.headers
             gates.go_on.set()
-        assert running.result()[0] == 200
+        assert (running.result()[0], waiting.result()[0]) == (200, 200)
 
 
 async def test_requests_after_failures_and_departures_are_served(served):

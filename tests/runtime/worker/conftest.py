@@ -11,7 +11,14 @@ from homeport.worker.process import WorkerLaunch, WorkerProcess
 def launch(tiny_folder):
     """Describe a worker of the checksum model."""
 
-    def describe(slots=4, path=tiny_folder, factory="homeport.testing.tiny_model:ChecksumModel", **config):
+    def describe(
+        slots=4,
+        path=tiny_folder,
+        factory="homeport.testing.tiny_model:ChecksumModel",
+        load_timeout_seconds=60,
+        step_timeout_seconds=15,
+        **config,
+    ):
         return WorkerLaunch(
             model="tiny:latest",
             factory=factory,
@@ -19,6 +26,8 @@ def launch(tiny_folder):
             config=config,
             path=path,
             plan=LoadPlan(context_length=512, slots=slots, threads=1),
+            load_timeout_seconds=load_timeout_seconds,
+            step_timeout_seconds=step_timeout_seconds,
         )
 
     return describe
@@ -30,7 +39,7 @@ def running(launch):
 
     @asynccontextmanager
     async def start(**options):
-        worker = await WorkerProcess.start(launch(**options), timeout_seconds=60)
+        worker = await WorkerProcess.start(launch(**options))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.listen())
             try:

@@ -52,6 +52,7 @@ def test_request_survives_the_channel(prompt):
         sampling=Sampling(seed=3, stop=("x",)),
         priority=Priority.LOW,
         owner="k",
+        begun="so far",
     )
     payload = channel.frame(channel.generate_message(request))[channel.LENGTH_BYTES :]
     assert channel.request_of(channel.to_worker_decoder.decode(payload)) == request

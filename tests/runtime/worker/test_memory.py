@@ -3,7 +3,14 @@ import mmap
 import psutil
 import pytest
 
-from homeport.worker.memory import LEAST_FREE_BYTES, available_bytes, spare_bytes
+from homeport.worker.memory import (
+    LEAST_FREE_BYTES,
+    available_bytes,
+    peak_bytes,
+    pressure_percent,
+    spare_bytes,
+    total_bytes,
+)
 
 GIBIBYTE = 1024**3
 
@@ -87,3 +94,49 @@ def test_mapped_files_are_not_free(tmp_path):
     with weights.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         assert not any(mapped[:: mmap.PAGESIZE])
         assert taken() - before > size / 2
+
+
+def test_files_that_other_processes_of_ours_map_are_not_free(tmp_path):
+    """The weights of workers are taken, though the system calls their pages available."""
+    none = tmp_path / "none"
+    before = available_bytes(tmp_path, none)
+    after = available_bytes(tmp_path, none, mapped_elsewhere=GIBIBYTE)
+    assert before - after == pytest.approx(GIBIBYTE, abs=GIBIBYTE / 4)
+
+
+def test_smallest_bound_is_what_there_is(make_group, tmp_path):
+    """A group's limit counts where it is below what the machine has."""
+    make_group("", 1000, 10)
+    assert total_bytes(tmp_path / "cgroup", tmp_path / "own") == 1000
+    make_group("", "max", 10)
+    assert total_bytes(tmp_path / "cgroup", tmp_path / "own") == psutil.virtual_memory().total
+
+
+def test_peak_does_not_fall(tmp_path):
+    """What was given back still counts; without a status file the system is asked otherwise."""
+    taken = bytearray(b"x" * 64 * 1024**2)
+    held = psutil.Process().memory_info().rss
+    del taken
+    assert peak_bytes() >= held * 0.9
+    assert peak_bytes(tmp_path / "none") >= held * 0.9
+
+
+@pytest.mark.parametrize("content", ["", "nonsense", "some avg10=x avg60=0.00\n", None])
+def test_unreadable_pressure_is_none(make_group, tmp_path, content):
+    """A kernel without the figure never holds anything up."""
+    make_group("", "max", 10)
+    file = tmp_path / "pressure"
+    if content is not None:
+        file.write_text(content)
+    assert pressure_percent(tmp_path / "cgroup", tmp_path / "own", file) == 0
+
+
+def test_highest_pressure_counts(make_group, tmp_path):
+    """The machine may be calm while the control group is short of memory."""
+    make_group("system.slice/homeport.service", "max", 100)
+    line = "some avg10={} avg60=0.00 avg300=0.00 total=1\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=1\n"
+    (tmp_path / "pressure").write_text(line.format("1.50"))
+    files = tmp_path / "cgroup", tmp_path / "own", tmp_path / "pressure"
+    assert pressure_percent(*files) == 1.5
+    (tmp_path / "cgroup/system.slice/memory.pressure").write_text(line.format("12.00"))
+    assert pressure_percent(*files) == 12

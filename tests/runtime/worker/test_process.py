@@ -142,20 +142,20 @@ async def test_worker_embeds(running):
 async def test_model_that_cannot_be_built_is_a_load_error(launch, options, error, text):
     """What went wrong in the worker is told in the host."""
     with pytest.raises(error, match=text):
-        await WorkerProcess.start(launch(**options), timeout_seconds=60)
+        await WorkerProcess.start(launch(**options))
 
 
 async def test_folder_without_a_model_is_a_load_error(launch, tmp_path):
     """A missing file is named."""
     with pytest.raises(LoadError, match=r"config\.json"):
-        await WorkerProcess.start(launch(path=tmp_path), timeout_seconds=60)
+        await WorkerProcess.start(launch(path=tmp_path))
 
 
 async def test_worker_that_is_not_ready_in_time_is_ended(launch):
     """A load has a bound, and leaves no process behind."""
     before = set(psutil.Process().children())
     with pytest.raises(LoadError, match="not loaded within 0 s"):
-        await WorkerProcess.start(launch(), timeout_seconds=0.01)
+        await WorkerProcess.start(launch(load_timeout_seconds=0.01))
     assert set(psutil.Process().children()) <= before
 
 
@@ -164,3 +164,41 @@ async def test_worker_goes_when_its_host_closes(running):
     async with running() as worker:
         process = psutil.Process(worker.pid)
     assert not process.is_running()
+
+
+async def test_stopped_process_is_ended_and_its_requests_are_told(running):
+    """A worker that was stopped, and so closes nothing, is killed when its time is over."""
+    async with running(step_seconds=0.01, step_timeout_seconds=0.8) as worker:
+        started = time.monotonic()
+        with pytest.raises(WorkerDiedError, match="did not move any more"):
+            async with worker.generate(ask("a", "hello", 400)) as events:
+                await anext(events)
+                os.kill(worker.pid, signal.SIGSTOP)
+                async for _ in events:
+                    pass
+        assert time.monotonic() - started < 5
+
+
+async def test_stopped_process_is_ended_while_nobody_asks(running):
+    """The next request need not find out."""
+    async with running(step_timeout_seconds=0.4) as worker:
+        os.kill(worker.pid, signal.SIGSTOP)
+        async with asyncio.timeout(5):
+            await worker.ended.wait()
+
+
+async def test_step_without_end_is_noticed_after_the_first(running):
+    """A worker that beats but computes one step for too long is killed, once it has done a step before."""
+    async with running(step_seconds=1.5, step_timeout_seconds=0.6, load_timeout_seconds=60) as worker:
+        with pytest.raises(WorkerDiedError, match="did not move any more"):
+            await read(worker, ask("a", "hello", 40))
+
+
+async def test_worker_tells_what_it_holds(running):
+    """Beats bring the peak of its memory and the tokens in its cache."""
+    async with running(step_timeout_seconds=0.4) as worker:
+        await read(worker, ask("a", "hello" * 20, 4))
+        async with asyncio.timeout(5):
+            while worker.pulse.cached_tokens < 100:  # noqa: ASYNC110 - a beat tells nobody
+                await asyncio.sleep(0.01)
+        assert worker.pulse.peak_bytes >= psutil.Process(worker.pid).memory_info().rss * 0.9

@@ -26,9 +26,10 @@ _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_seq_len")
 _WIDTH_KEYS = ("hidden_size", "n_embd", "d_model", "dim")
 _FACTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "block_count": ("num_hidden_layers", "n_layer", "n_layers"),
-        "attention.head_count": ("num_attention_heads", "n_head", "n_heads"),
+        "block_count": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+        "attention.head_count": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
         "attention.head_count_kv": ("num_key_value_heads",),
+        "attention.key_length": ("head_dim",),
         "feed_forward_length": ("intermediate_size", "n_inner", "hidden_dim"),
         "vocab_size": ("vocab_size",),
     }
@@ -107,6 +108,8 @@ def _capability(config: Mapping[str, object], family: str, *, is_sentence_model:
 
 def _further_facts(config: Mapping[str, object], family: str) -> dict[str, int]:
     figures = {f"{family}.{fact}": _first(config, keys) for fact, keys in _FACTS.items()}
+    if config.get("multi_query") is True and config.get("new_decoder_architecture") is not True:
+        figures[f"{family}.attention.head_count_kv"] = 1  # Falcon and GPT-BigCode: one head for all
     return {key: figure for key, figure in figures.items() if figure}
 
 

@@ -16,6 +16,7 @@ from homeport.server.schemas.ollama import (
     GenerateChunk,
     Logprob,
 )
+from homeport.server.schemas.terms import AnswerMark
 from homeport.server.state import nanoseconds, nanoseconds_since
 from homeport.server.token_text import token_bytes, writable
 
@@ -61,6 +62,12 @@ class ChunkEncoder:
                 return (self._piece(text, logprobs),) if text or logprobs else ()
             case Finished() as finished:
                 return (self._last("", (), finished, self._accepted_at),)
+
+    def restart(self, index: int) -> Iterable[Chunk]:
+        """Spell that what came of the answer so far is void."""
+        mark = self._piece("", ())
+        mark.homeport = AnswerMark(restarted=True, index=index)
+        return (mark,)
 
     def finish(self) -> Iterable[Chunk]:
         """Nothing follows the last chunk."""

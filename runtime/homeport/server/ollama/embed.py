@@ -4,6 +4,7 @@ from aiohttp import web
 
 from homeport.domain.embedding import EmbeddingRequest
 from homeport.domain.errors import InvalidRequestError
+from homeport.domain.models import Capability
 from homeport.server.bodies import read_body
 from homeport.server.dialects import json_response
 from homeport.server.keep_alive import read_keep_alive
@@ -12,7 +13,8 @@ from homeport.server.lookup import NOT_PULLED, find_model, required
 from homeport.server.option_fields import read_options
 from homeport.server.request_ids import generation_id
 from homeport.server.schemas import ollama as schema
-from homeport.server.state import ARRIVED_AT, RUNTIME, nanoseconds, nanoseconds_since
+from homeport.server.state import ARRIVED_AT, OWNER, RUNTIME, nanoseconds, nanoseconds_since
+from homeport.server.terms import read_terms
 
 
 async def embed(request: web.Request) -> web.StreamResponse:
@@ -21,11 +23,12 @@ async def embed(request: web.Request) -> web.StreamResponse:
     keep_alive_seconds = read_keep_alive(body.keep_alive)
     inputs = _inputs(body.input)
     name = body.model or ""
-    model = await find_model(request, name, missing=NOT_PULLED)
+    model = await find_model(request, name, missing=NOT_PULLED, wanted=Capability.EMBEDDING)
     dimensions = within("dimensions", body.dimensions or 0, 0, model.embedding_length or MAX_DIMENSIONS)
     read_options(body.options)
     if not inputs:
         return await _load(request, name, keep_alive_seconds)
+    asked = read_terms(request, body.homeport)
     wanted = EmbeddingRequest(
         id=generation_id(request),
         model=name,
@@ -33,6 +36,9 @@ async def embed(request: web.Request) -> web.StreamResponse:
         truncate=body.truncate is not False,
         dimensions=dimensions or None,
         keep_alive_seconds=keep_alive_seconds,
+        priority=asked.priority,
+        owner=request[OWNER],
+        terms=asked.terms,
     )
     reply = await request.app[RUNTIME].gateway.embed(wanted)
     answer = schema.EmbedAnswer(
@@ -50,17 +56,21 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
     body = await read_body(request, schema.EmbeddingsRequest)
     keep_alive_seconds = read_keep_alive(body.keep_alive)
     name = required(body.model)
-    await find_model(request, name, missing=NOT_PULLED)
+    await find_model(request, name, missing=NOT_PULLED, wanted=Capability.EMBEDDING)
     read_options(body.options)
     if not body.prompt:
         await request.app[RUNTIME].gateway.load(name, keep_alive_seconds)
         return json_response(schema.EmbeddingsAnswer(()))
+    asked = read_terms(request, body.homeport)
     wanted = EmbeddingRequest(
         id=generation_id(request),
         model=name,
         inputs=(body.prompt,),
         normalize=False,
         keep_alive_seconds=keep_alive_seconds,
+        priority=asked.priority,
+        owner=request[OWNER],
+        terms=asked.terms,
     )
     reply = await request.app[RUNTIME].gateway.embed(wanted)
     headers = {"x-homeport-route": reply.route.header()}

@@ -15,6 +15,7 @@ from homeport.server.request_ids import generation_id
 from homeport.server.schemas.ollama import InferenceRequest
 from homeport.server.state import ARRIVED_AT, OWNER, RUNTIME
 from homeport.server.streaming import NDJSON
+from homeport.server.terms import read_terms
 
 _THINK_LEVELS = ("high", "medium", "low", "max")
 
@@ -78,6 +79,7 @@ async def infer(
         HomeportError: What failed before the first byte.
     """
     options = read_options(body.options).over(model_options(model))
+    asked = read_terms(request, body.homeport)
     generation = GenerationRequest(
         id=generation_id(request),
         model=encoder.model,
@@ -86,7 +88,9 @@ async def infer(
         context_length=options.context_length,
         truncate=body.truncate is not False,
         keep_alive_seconds=read_keep_alive(body.keep_alive),
+        priority=asked.priority,
         owner=request[OWNER],
+        terms=asked.terms,
     )
     return await answer(request, [generation], encoder, framing=None if body.stream is False else NDJSON)
 

@@ -101,6 +101,13 @@ def _running(resident: ResidentModel) -> schema.RunningModel:
         size_vram=0,
         context_length=resident.context_length,
         computes=resident.computes or UNSET,
+        size_predicted=resident.predicted_bytes,
+        size_peak=resident.peak_bytes,
+        pid=resident.pid,
+        threads=resident.threads,
+        slots=resident.slots,
+        in_use=resident.in_use,
+        pinned=resident.is_pinned,
     )
 
 

@@ -11,6 +11,7 @@ from homeport.models.flight import PullProgress
 from homeport.models.names import ModelName
 from homeport.server.bodies import read_body
 from homeport.server.dialects import json_response
+from homeport.server.draining import READINESS
 from homeport.server.failure import ClientGoneError
 from homeport.server.schemas import ollama as schema
 from homeport.server.state import RUNTIME
@@ -33,8 +34,9 @@ async def pull(request: web.Request) -> web.StreamResponse:
     async with aclosing(pulling) as progress:
         if body.stream is not False:
             return await _stream(request, progress)
-        async for _ in progress:
-            pass
+        with request.app[READINESS].until_cut():
+            async for _ in progress:
+                pass
     return json_response(schema.ProgressLine(_SUCCESS))
 
 
@@ -42,9 +44,10 @@ async def _stream(request: web.Request, progress: AsyncIterator[PullProgress]) -
     frames = FrameStream(request, NDJSON)
     pace = _Pace()
     try:
-        async for report in progress:
-            if pace.admits(report):
-                await frames.send([_line(report)], {})
+        with request.app[READINESS].until_cut():
+            async for report in progress:
+                if pace.admits(report):
+                    await frames.send([_line(report)], {})
     except ClientGoneError:
         raise
     except Exception as error:  # noqa: BLE001 - told within the stream, or raised again

@@ -44,6 +44,10 @@ class ChatEncoder:
             yield self._envelope.chunk([schema.ChatChunkChoice(index=step.index, delta=opening)])
         yield self._envelope.chunk([piece])
 
+    def restart(self, index: int) -> Iterable[schema.Completion]:
+        """Spell that what came of a choice so far is void."""
+        return (self._envelope.restart(index),)
+
     def finish(self) -> Iterable[schema.Completion]:
         """Spell the usage where it was asked for."""
         return (self._envelope.usage_chunk(self._usages),) if self._envelope.reports_usage else ()

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from homeport.domain.embedding import EmbeddingRequest
 from homeport.domain.errors import InvalidRequestError
+from homeport.domain.models import Capability
 from homeport.server.bodies import read_body
 from homeport.server.dialects import json_response
 from homeport.server.keep_alive import read_keep_alive
@@ -16,7 +17,8 @@ from homeport.server.openai.inputs import read_inputs
 from homeport.server.openai.options import bounded
 from homeport.server.request_ids import generation_id
 from homeport.server.schemas import openai as schema
-from homeport.server.state import RUNTIME
+from homeport.server.state import OWNER, RUNTIME
+from homeport.server.terms import read_terms
 
 _FLOAT = "float"
 _BASE64 = "base64"
@@ -34,13 +36,17 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
     if not inputs or not all(inputs):
         raise InvalidRequestError("invalid input", field="input")
     at_most("input", len(inputs), MAX_EMBEDDING_INPUTS, "texts")
-    model = await find_model(request, name, missing=NOT_PULLED)
+    model = await find_model(request, name, missing=NOT_PULLED, wanted=Capability.EMBEDDING)
+    asked = read_terms(request, body.homeport)
     wanted = EmbeddingRequest(
         id=generation_id(request),
         model=name,
         inputs=tuple(inputs),
         dimensions=bounded("dimensions", body.dimensions, 1, model.embedding_length or MAX_DIMENSIONS),
         keep_alive_seconds=read_keep_alive(body.keep_alive),
+        priority=asked.priority,
+        owner=request[OWNER],
+        terms=asked.terms,
     )
     reply = await request.app[RUNTIME].gateway.embed(wanted)
     tokens = reply.result.prompt_tokens

@@ -7,6 +7,7 @@ from msgspec import UNSET, UnsetType
 
 from homeport.domain.generation import Usage
 from homeport.server.schemas import openai as schema
+from homeport.server.schemas.terms import AnswerMark
 
 Choices = list[schema.ChatChoice] | list[schema.ChatChunkChoice] | list[schema.TextChoice]
 
@@ -40,6 +41,12 @@ class Envelope:
     def usage_chunk(self, usages: Mapping[int, Usage]) -> schema.Completion:
         """Wrap the usage of all choices."""
         return self._wrap(self.chunk_object, [], self._sum(usages))
+
+    def restart(self, index: int) -> schema.Completion:
+        """Say that what came of a choice so far is void."""
+        mark = self.chunk([])
+        mark.homeport = AnswerMark(restarted=True, index=index)
+        return mark
 
     def whole(self, choices: Choices, usages: Mapping[int, Usage]) -> schema.Completion:
         """Wrap a whole answer."""

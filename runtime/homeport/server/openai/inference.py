@@ -19,6 +19,7 @@ from homeport.server.request_ids import generation_id
 from homeport.server.schemas.openai import InferenceRequest, ObjectName
 from homeport.server.state import OWNER
 from homeport.server.streaming import SSE
+from homeport.server.terms import read_terms
 
 _MOST_CHOICES_PER_PROMPT = 8
 _ID_DIGITS = 24
@@ -69,6 +70,7 @@ async def infer(
     sampling = options.sampling(top_logprobs=top_logprobs)
     truncate = cuts_prompts(body)
     keep_alive_seconds = read_keep_alive(body.keep_alive)
+    asked = read_terms(request, body.homeport)
     generations = [
         GenerationRequest(
             id=generation_id(request),
@@ -78,7 +80,9 @@ async def infer(
             context_length=options.context_length,
             truncate=truncate,
             keep_alive_seconds=keep_alive_seconds,
+            priority=asked.priority,
             owner=request[OWNER],
+            terms=asked.terms,
         )
         for prompt in prompts
         for copy in range(copies)

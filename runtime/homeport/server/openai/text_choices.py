@@ -51,6 +51,11 @@ class TextEncoder:
                 choice = schema.TextChoice(index=index, text="", finish_reason=reason.value)
         yield self._envelope.chunk([choice])
 
+    def restart(self, index: int) -> Iterable[schema.Completion]:
+        """Spell that what came of a choice so far is void, but for what was echoed."""
+        self._lengths[index] = len(self._echo(index))
+        return (self._envelope.restart(index),)
+
     def finish(self) -> Iterable[schema.Completion]:
         """Spell the usage where it was asked for."""
         return (self._envelope.usage_chunk(self._usages),) if self._envelope.reports_usage else ()

@@ -5,6 +5,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from homeport.server.schemas.terms import AnswerMark, RequestTerms
+
 
 class InferenceRequest(msgspec.Struct, kw_only=True):
     """What generate and chat have in common."""
@@ -13,6 +15,7 @@ class InferenceRequest(msgspec.Struct, kw_only=True):
     stream: bool | None = None
     format: Any = None
     keep_alive: Any = None
+    homeport: RequestTerms | None = None
     options: dict[str, Any] | None = None
     think: Any = None
     truncate: bool | None = None
@@ -57,6 +60,7 @@ class EmbedRequest(msgspec.Struct, kw_only=True):
     truncate: bool | None = None
     dimensions: int | None = None
     keep_alive: Any = None
+    homeport: RequestTerms | None = None
     options: dict[str, Any] | None = None
 
 
@@ -66,6 +70,7 @@ class EmbeddingsRequest(msgspec.Struct, kw_only=True):
     model: str | None = None
     prompt: str | None = None
     keep_alive: Any = None
+    homeport: RequestTerms | None = None
     options: dict[str, Any] | None = None
 
 
@@ -94,11 +99,17 @@ class PullRequest(NamedRequest, kw_only=True):
 
 
 class ErrorAnswer(msgspec.Struct, omit_defaults=True):
-    """The one shape of errors; ``suggestions`` and ``hint`` only where there are some."""
+    """The one shape of errors; ``suggestions`` and ``hint`` only where there are some.
+
+    ``partial`` and the counts of tokens only where a part of the answer was sent before it.
+    """
 
     error: str
     suggestions: tuple[str, ...] = ()
     hint: str | None = None
+    partial: bool = False
+    prompt_eval_count: int | None = None
+    eval_count: int | None = None
 
 
 class VersionAnswer(msgspec.Struct):
@@ -138,6 +149,7 @@ class Chunk(msgspec.Struct, kw_only=True):
     eval_duration: int | UnsetType = UNSET
     draft_count: int | UnsetType = UNSET
     draft_accepted_count: int | UnsetType = UNSET
+    homeport: AnswerMark | UnsetType = UNSET
 
 
 class GenerateChunk(Chunk, kw_only=True):
@@ -209,7 +221,10 @@ class ListAnswer(msgspec.Struct):
 
 
 class RunningModel(msgspec.Struct, kw_only=True):
-    """A row of ``GET /api/ps``; ``computes``, unknown to Ollama, only where the backend tells it."""
+    """A row of ``GET /api/ps``; what follows ``context_length`` is unknown to Ollama.
+
+    ``computes`` is there only where the backend tells it; ``size_predicted`` and ``size_peak`` are bytes.
+    """
 
     name: str
     model: str
@@ -220,6 +235,13 @@ class RunningModel(msgspec.Struct, kw_only=True):
     size_vram: int
     context_length: int
     computes: str | UnsetType = UNSET
+    size_predicted: int
+    size_peak: int
+    pid: int
+    threads: int
+    slots: int
+    in_use: int
+    pinned: bool
 
 
 class ProcessAnswer(msgspec.Struct):

@@ -5,6 +5,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from homeport.server.schemas.terms import AnswerMark, RequestTerms
+
 ObjectName = Literal["chat.completion", "chat.completion.chunk", "text_completion"]
 
 
@@ -31,6 +33,7 @@ class InferenceRequest(msgspec.Struct, kw_only=True):
     logit_bias: dict[str, Any] | None = None
     truncation: str | None = None
     keep_alive: Any = None
+    homeport: RequestTerms | None = None
     num_ctx: int | None = None
     top_k: int | None = None
     min_p: float | None = None
@@ -112,23 +115,7 @@ class EmbeddingRequest(msgspec.Struct, kw_only=True):
     encoding_format: str | None = None
     dimensions: int | None = None
     keep_alive: Any = None
-
-
-class ErrorDetail(msgspec.Struct, kw_only=True):
-    """What went wrong; ``suggestions`` and ``hint`` only where there are some."""
-
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None = None
-    suggestions: tuple[str, ...] | UnsetType = UNSET
-    hint: str | UnsetType = UNSET
-
-
-class ErrorAnswer(msgspec.Struct):
-    """The one shape of errors."""
-
-    error: ErrorDetail
+    homeport: RequestTerms | None = None
 
 
 class CachedTokens(msgspec.Struct):
@@ -151,6 +138,28 @@ class Usage(msgspec.Struct, kw_only=True):
     total_tokens: int
     prompt_tokens_details: CachedTokens
     completion_tokens_details: ReasoningTokens
+
+
+class ErrorDetail(msgspec.Struct, kw_only=True):
+    """What went wrong; ``suggestions`` and ``hint`` only where there are some.
+
+    ``partial`` and ``usage`` only where a part of the answer was sent before it.
+    """
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+    suggestions: tuple[str, ...] | UnsetType = UNSET
+    hint: str | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
+    usage: Usage | UnsetType = UNSET
+
+
+class ErrorAnswer(msgspec.Struct):
+    """The one shape of errors."""
+
+    error: ErrorDetail
 
 
 class Alternative(msgspec.Struct):
@@ -235,6 +244,7 @@ class Completion(msgspec.Struct, kw_only=True):
     system_fingerprint: str = "fp_homeport"
     choices: list[ChatChoice] | list[ChatChunkChoice] | list[TextChoice]
     usage: Usage | UnsetType | None = UNSET
+    homeport: AnswerMark | UnsetType = UNSET
 
 
 class Embedding(msgspec.Struct, kw_only=True):

@@ -62,6 +62,7 @@ def test_a_resident_model_in_ollamas_words(models):
     )
     row = _running(resident)
     assert (row.size, row.size_vram, row.context_length, row.digest) == (77, 0, 512, "ab" * 32)
+    assert (row.size_predicted, row.in_use, row.pinned) == (0, 0, False)
     assert "2100" < row.expires_at[:4] < "2200"
     assert row.expires_at.endswith("+00:00")
     assert len(row.expires_at) == len("2026-03-01T12:30:00.000000+00:00")

@@ -1,0 +1,1 @@
+"""Makes the two small models that homeport_routers ships."""

@@ -1,0 +1,70 @@
+"""How many tokens a request can take at most, and how many it likely takes."""
+
+import attrs
+
+from homeport import ChatPrompt, GenerationRequest, Request, TextPrompt
+
+MESSAGE_TOKENS = 16
+"""What a template puts around a message, generously: role marks and line ends."""
+PROMPT_TOKENS = 64
+"""What a template puts around a conversation, generously: its begin and the turn to answer."""
+BYTES_PER_LIKELY_TOKEN = 4
+LIKELY_ANSWER_TOKENS = 256
+
+
+@attrs.frozen(kw_only=True)
+class Tokens:
+    """Tokens of a request.
+
+    Attributes:
+        prompt: Of what is sent.
+        answer: Of what comes back; 0 for embeddings.
+    """
+
+    prompt: int
+    answer: int
+
+
+def most_tokens(request: Request, most_answer_tokens: int) -> Tokens:
+    """Bound a request's tokens.
+
+    A token is at least one byte of UTF-8 in every tokenizer that falls back to bytes, so bytes bound tokens.
+
+    Args:
+        request: What is asked.
+        most_answer_tokens: Bound of the answer where the request has none.
+    """
+    if not isinstance(request, GenerationRequest):
+        return Tokens(prompt=sum(_size(each) + PROMPT_TOKENS for each in request.inputs), answer=0)
+    asked = request.sampling.max_tokens
+    return Tokens(
+        prompt=_prompt_size(request) + _size(request.begun) + PROMPT_TOKENS,
+        answer=most_answer_tokens if asked is None else max(asked, 0),
+    )
+
+
+def likely_tokens(request: Request) -> Tokens:
+    """Estimate a request's tokens, to compare models by; nothing is charged by it."""
+    most = most_tokens(request, LIKELY_ANSWER_TOKENS)
+    return Tokens(prompt=most.prompt // BYTES_PER_LIKELY_TOKEN, answer=min(most.answer, LIKELY_ANSWER_TOKENS))
+
+
+def bounded_request(request: Request, most_answer_tokens: int) -> Request | None:
+    """Give a request whose answer is bounded; None where it is already."""
+    if not isinstance(request, GenerationRequest) or request.sampling.max_tokens is not None:
+        return None
+    return attrs.evolve(request, sampling=attrs.evolve(request.sampling, max_tokens=most_answer_tokens))
+
+
+def _prompt_size(request: GenerationRequest) -> int:
+    prompt = request.prompt
+    if isinstance(prompt, ChatPrompt):
+        told = sum(_size(message.content) + MESSAGE_TOKENS for message in prompt.messages)
+        return told + len(prompt.context)
+    return _size(prompt.text) if isinstance(prompt, TextPrompt) else len(prompt.tokens)
+
+
+def _size(text: str | tuple[int, ...]) -> int:
+    if isinstance(text, tuple) or text.isascii():
+        return len(text)
+    return len(text.encode("utf-8", "surrogatepass"))

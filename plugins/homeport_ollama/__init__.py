@@ -1,0 +1,1 @@
+"""An Ollama that runs already, as a backend."""

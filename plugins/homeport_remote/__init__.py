@@ -1,0 +1,1 @@
+"""Other servers as backends: any that speak OpenAI's API, and other homeports."""

@@ -1,0 +1,1 @@
+"""Who may come in, who waits, and who is served next."""

@@ -1,0 +1,1 @@
+"""Serving a request by one attempt after another, in spite of faults."""

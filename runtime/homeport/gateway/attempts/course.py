@@ -1,0 +1,121 @@
+"""The course of one request: which backend is tried next, after which error, and when."""
+
+import random
+from collections.abc import Callable
+
+import attrs
+
+from homeport.config.gateway_settings import RetrySettings
+from homeport.domain.errors import ContextOverflowError, HomeportError, RefusedError
+from homeport.gateway.attempts.retry import RetryBudget, delay_seconds
+from homeport.gateway.deadline import Deadline
+from homeport.gateway.routing.decision import Decision
+from homeport.plugin.protocols import Candidate
+
+MOST_FALLBACKS = 4
+"""Other backends that one request may try; who waits for more is better served by an error."""
+
+
+@attrs.frozen
+class Move:
+    """What to do next: whom to ask, after how long, and whether it is somebody else than before."""
+
+    candidate: Candidate
+    delay_seconds: float = 0.0
+
+
+class Course:
+    """Chooses the next attempt of one request.
+
+    Args:
+        decision: Who may serve it.
+        settings: How often the same backend is asked again.
+        budget: Bounds what retries and fallbacks add to the traffic of the host.
+        deadline: Of the request.
+        objection: Says why a candidate cannot serve the request now; empty where it can.
+        chance: Draws delays.
+    """
+
+    def __init__(
+        self,
+        decision: Decision,
+        *,
+        settings: RetrySettings,
+        budget: RetryBudget,
+        deadline: Deadline,
+        objection: Callable[[Candidate], str],
+        chance: random.Random,
+    ) -> None:
+        self._decision = decision
+        self._settings = settings
+        self._budget = budget
+        self._deadline = deadline
+        self._objection = objection
+        self._chance = chance
+        self._tries = 1
+        self._tried = [decision.ranked[0]]
+
+    @property
+    def first(self) -> Candidate:
+        """Whom to ask first."""
+        return self._tried[0]
+
+    def after(self, error: Exception, *, reached_backend: bool) -> Move | None:
+        """Find the next attempt; None where there is none.
+
+        A backend that has an equal is left for it at once; one that stands alone is asked again after a
+        pause, and only then left for a fallback.
+
+        Args:
+            error: What the last attempt failed with.
+            reached_backend: Whether that attempt came as far as its backend; what our own queue or a guard
+                turned away costs no backend anything and is not asked again.
+        """
+        if self._deadline.left() <= 0:
+            return None
+        if reached_backend and not self._may_ask(error):
+            return None
+        other = self._other(error)
+        if other is not None and other in self._decision.ranked:
+            return self._to(other, spends=reached_backend)
+        pause = self._pause(error) if reached_backend else None
+        if pause is not None:
+            return self._again(pause)
+        return None if other is None else self._to(other, spends=reached_backend)
+
+    def _may_ask(self, error: Exception) -> bool:
+        return not isinstance(error, HomeportError) or error.is_retried or error.falls_back
+
+    def _again(self, pause: float) -> Move | None:
+        if not self._budget.take():
+            return None
+        self._tries += 1
+        return Move(self._tried[-1], pause)
+
+    def _to(self, other: Candidate, *, spends: bool) -> Move | None:
+        if spends and not self._budget.take():
+            return None
+        self._tries = 1
+        self._tried.append(other)
+        return Move(other)
+
+    def _pause(self, error: Exception) -> float | None:
+        """Give how long to wait before the same backend is asked again; None where that is no use."""
+        pause = delay_seconds(self._settings, self._tries, error, self._chance)
+        return None if pause is None or pause >= self._deadline.left() else pause
+
+    def _other(self, error: Exception) -> Candidate | None:
+        if isinstance(error, HomeportError) and not error.falls_back:
+            return None
+        if len(self._tried) > MOST_FALLBACKS:
+            return None
+        untried = (each for each in self._chain(error) if each not in self._tried)
+        return next((each for each in untried if not self._objection(each)), None)
+
+    def _chain(self, error: Exception) -> tuple[Candidate, ...]:
+        decision = self._decision
+        if isinstance(error, ContextOverflowError):
+            return decision.context_fallbacks
+        if isinstance(error, RefusedError):
+            return (*decision.ranked, *decision.content_fallbacks, *decision.fallbacks)
+        return (*decision.ranked, *decision.fallbacks)

@@ -1,0 +1,1 @@
+"""Who serves a request: who can, who should, and why."""
