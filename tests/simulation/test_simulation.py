@@ -30,7 +30,7 @@ def test_no_rule_is_broken_in_a_thousand_simulations(first):
     assert not found, HOW_TO_REPLAY + "\n".join(found)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("first", range(1000, 10_000, BLOCK))
 def test_no_rule_is_broken_in_ten_thousand_simulations(first):
     """The same for nine thousand others."""
