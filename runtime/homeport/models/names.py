@@ -1,6 +1,7 @@
 """Model names as Ollama's users type them: ``[host[:port]/][namespace/]model[:tag]``."""
 
 import re
+from functools import lru_cache
 from typing import Self
 
 import attrs
@@ -20,6 +21,8 @@ _HOST = re.compile(r"(?=.{1,350}\Z)[A-Za-z0-9_][A-Za-z0-9_.-]*(?::[0-9]{1,5})?")
 _MAX_OWNER_PARTS = 2
 _LOCAL = ":local"
 _CLOUD = ":cloud"
+_REMEMBERED_NAMES = 1024
+"""Names that need not be read again: each request looks at six."""
 
 
 @attrs.frozen(kw_only=True)
@@ -44,6 +47,7 @@ class ModelName:
             raise InvalidRequestError("invalid model name", field="model")
 
     @classmethod
+    @lru_cache(maxsize=_REMEMBERED_NAMES)
     def parse(cls, text: str) -> Self:
         """Read a name, filling in what it leaves out.
 

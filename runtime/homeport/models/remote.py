@@ -31,6 +31,8 @@ class RemoteBackend:
         self._name = name
         self._backend = backend
         self._told: set[str] = set()
+        self._listed: tuple[ModelInfo, ...] = ()
+        self._sound: tuple[ModelInfo, ...] = ()
 
     async def models(self) -> Sequence[ModelInfo]:
         """List the models that are described as the contract says; others are named once in the log.
@@ -40,7 +42,10 @@ class RemoteBackend:
         """
         async with asyncio.timeout(LISTING_TIMEOUT_SECONDS):
             listed = tuple(await self._backend.models())
-        return tuple(model for model in listed if self._is_sound(model))
+        if listed != self._listed:
+            self._sound = tuple(model for model in listed if self._is_sound(model))
+            self._listed = listed
+        return self._sound
 
     def generate(
         self, request: GenerationRequest

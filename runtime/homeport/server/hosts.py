@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 from collections.abc import Collection
+from functools import lru_cache
 
 import psutil
 
@@ -10,6 +11,8 @@ _LOCAL_NAMES = frozenset({"", "localhost"})
 _LOCAL_SUFFIXES = (".localhost", ".local", ".internal")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_REMEMBERED_ADDRESSES = 256
+"""Clients send few different ones, with every request."""
 
 
 class HostPolicy:
@@ -42,6 +45,7 @@ def _name_of(header: str) -> str:
     return header if _address_of(header) is not None else header.partition(":")[0].removesuffix(".")
 
 
+@lru_cache(maxsize=_REMEMBERED_ADDRESSES)
 def _address_of(name: str) -> Address | None:
     try:
         return ipaddress.ip_address(name)

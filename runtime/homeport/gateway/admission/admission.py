@@ -18,12 +18,15 @@ from homeport.gateway.admission.service_time import whole_retry_seconds
 from homeport.gateway.admission.statistics import AdmissionRecord, AdmissionStats
 from homeport.gateway.admission.turns import Waiter
 from homeport.gateway.admission.visits import Visit
+from homeport.gateway.admission.waiting import STALE_SHARE
 from homeport.gateway.deadline import TOTAL, Deadline
 from homeport.gateway.target import TargetKey
 from homeport.plugin.protocols import Request
 
 QUEUE = "queue"
 """Stage of a request that waits for a place."""
+_FILLED_SHARE = 0.8
+"""A queue holds so much of the work that would be served before the oldest is stale: service times vary."""
 _RETRY_SPREAD = 0.25
 """Clients that are turned away together come back over so much more time."""
 
@@ -174,8 +177,7 @@ class Admission:
             self._record.refused += 1
             message = f"a place at {line.key} is not free for {wait:.1f} s, and {budget:.1f} s are left"
             raise self._overloaded(line, message, hint="Try again later, or ask another model")
-        if self._places.waiting >= self._settings.max_waiting:
-            self._make_room(line, rank)
+        self._make_room(line, rank)
         waiter = Waiter(
             owner=request.owner,
             agent=agent,
@@ -188,14 +190,30 @@ class Admission:
         return waiter
 
     def _make_room(self, line: Line, rank: int) -> None:
+        """See that there is room for one more, in the house and in its queue.
+
+        Raises:
+            OverloadedError: There is none, and nobody less urgent waits.
+        """
+        seconds = self._settings.timeouts.queue_seconds * STALE_SHARE * _FILLED_SHARE
+        if self._places.waiting >= self._settings.max_waiting:
+            message = f"{self._places.waiting} requests wait, the most allowed"
+            hint = "Raise [gateway] max_waiting, or try again later"
+            self._displace(self._places.least_urgent(_now()), line, rank, message, hint)
+        elif len(line.queue) >= line.service.most_waiting(line.limit, seconds):
+            newest = line.queue.newest_of_lowest()
+            message = f"{len(line.queue)} requests wait for {line.key}, {seconds:g} s of work"
+            hint = "Try again later, or ask another model"
+            self._displace(None if newest is None else (line, newest), line, rank, message, hint)
+
+    def _displace(
+        self, least: tuple[Line, Waiter] | None, line: Line, rank: int, message: str, hint: str
+    ) -> None:
         """Send the least urgent away, where it is less urgent than a new one.
 
         Raises:
             OverloadedError: It is not.
         """
-        least = self._places.least_urgent(_now())
-        message = f"{self._places.waiting} requests wait, the most allowed"
-        hint = "Raise [gateway] max_waiting, or try again later"
         if least is None or least[1].rank <= rank:
             self._record.refused += 1
             raise self._overloaded(line, message, hint=hint)

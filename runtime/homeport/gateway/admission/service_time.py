@@ -41,6 +41,17 @@ class ServiceTime:
             return 0.0
         return ahead // limit * max(self.mean_seconds - 2 * self._deviation, 0.0)
 
+    def most_waiting(self, limit: int, seconds: float) -> float:
+        """Tell how many may wait so that all are served in time; infinity where too little is known.
+
+        Args:
+            limit: How many are served at once.
+            seconds: How long the last of them may wait.
+        """
+        if self._count < _SOUND_COUNT or not self.mean_seconds:
+            return math.inf
+        return max(limit * seconds / self.mean_seconds, 1.0)
+
     def retry_seconds(self, waiting: int, limit: int) -> float:
         """Tell when a place may be free for one who comes behind all that wait."""
         return (waiting + 1) * self.mean_seconds / limit

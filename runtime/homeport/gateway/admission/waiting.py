@@ -14,7 +14,7 @@ INTERACTIVE = range(Priority.LOW)
 BATCH = range(Priority.LOW, CLASSES)
 """Ranks of those that nobody waits for."""
 
-_STALE_SHARE = 0.5
+STALE_SHARE = 0.5
 """The newest go first once the oldest has used so much of the time that there is."""
 _WHOLE = 1 - 1e-9
 """Ten times 0.1 is a little less than 1."""
@@ -172,7 +172,7 @@ class TargetQueue:
         if oldest is None:
             return False
         mean_seconds = self._budgets_seconds / len(self._interactive)
-        return now - oldest.entered_at >= mean_seconds * _STALE_SHARE
+        return now - oldest.entered_at >= mean_seconds * STALE_SHARE
 
     def _age(self, rank: int, now: float) -> None:
         """Move those up that have been in a class for long enough; the first in it came first."""

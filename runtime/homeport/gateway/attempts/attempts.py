@@ -71,6 +71,7 @@ class Attempts:
         self._machinery = machinery
         self._progress = progress
         self._answer = PartialAnswer()
+        self._reported: Trial | None = None
         self._number = 0
         self._course = Course(
             decision,
@@ -157,7 +158,8 @@ class Attempts:
     def _report(self, trial: Trial, event: AnswerEvent) -> None:
         """Tell how far the answer is before the client has the event."""
         progress = self._progress
-        progress.route = self._route(trial)
+        if self._reported is not trial:
+            self._reported, progress.route = trial, self._route(trial)
         if progress.first_token_at is None and not isinstance(event, PromptAccepted):
             progress.first_token_at = asyncio.get_running_loop().time()
         if trial.is_over:

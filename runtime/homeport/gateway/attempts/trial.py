@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
-from contextlib import AsyncExitStack, aclosing, contextmanager
+from contextlib import AsyncExitStack, aclosing, closing, contextmanager
 from typing import cast
 
 import attrs
@@ -23,7 +23,8 @@ from homeport.gateway.attempts.breakers import Breakers
 from homeport.gateway.attempts.closing import ClosedInTime
 from homeport.gateway.attempts.pace import Pace
 from homeport.gateway.attempts.partial_answer import PartialAnswer
-from homeport.gateway.deadline import Deadline
+from homeport.gateway.attempts.patience import Patience
+from homeport.gateway.deadline import TOTAL, Deadline
 from homeport.gateway.events import EventBus
 from homeport.gateway.policy import GatewayPolicy
 from homeport.gateway.record import code_of
@@ -116,7 +117,8 @@ class Trial:
             stack.enter_context(self._settled(place))
             self.reached_backend = True
             opened = await self._opened(stack, self._addressed(request))
-            events = await stack.enter_async_context(aclosing(self._timed(opened, request)))
+            patience = stack.enter_context(closing(Patience(self._deadline)))
+            events = await stack.enter_async_context(aclosing(self._timed(opened, request, patience)))
             if isinstance(request, GenerationRequest):
                 generated = cast("AsyncGenerator[GenerationEvent]", events)
                 events = self._policy.validation.check(request, generated)
@@ -157,7 +159,9 @@ class Trial:
             opened = ClosedInTime(backend.generate(request), str(self._key))
             return await stack.enter_async_context(opened)
 
-    async def _timed(self, events: AsyncIterator[object], request: Request) -> AsyncGenerator[TrialEvent]:
+    async def _timed(
+        self, events: AsyncIterator[object], request: Request, patience: Patience
+    ) -> AsyncGenerator[TrialEvent]:
         """Pass events on up to the last one, none of them later than it may be.
 
         Raises:
@@ -167,8 +171,7 @@ class Trial:
         limit = self._first_limit(request)
         while True:
             try:
-                async with self._deadline.stage(*limit):
-                    event = await anext(events)
+                event = await patience.next(events, *limit)
             except StopAsyncIteration:
                 break
             if not isinstance(event, PromptAccepted | TextDelta | Finished | EmbeddingResult):
@@ -184,14 +187,14 @@ class Trial:
 
     def _first_limit(self, request: Request) -> tuple[str, float | None]:
         if self._key.backend in self._machinery.watched:
-            return "total", None
+            return TOTAL, None
         times = self._policy.settings.timeouts
         seconds = self._machinery.pace.first_token_seconds(self._key, likely_tokens(request), times)
         return "first token", seconds
 
     def _next_limit(self) -> tuple[str, float | None]:
         if self._key.backend in self._machinery.watched:
-            return "total", None
+            return TOTAL, None
         return "stall", self._policy.settings.timeouts.stall_seconds
 
     def _note(self, event: TrialEvent) -> None:

@@ -669,3 +669,34 @@ def test_cancellation_of_the_client_stays_one():
             await visitor
 
     run_virtual(play())
+
+
+def test_queue_holds_no_more_than_is_served_in_time():
+    """What would wait for more than two fifths of its time is refused at once; a more urgent one is not."""
+
+    async def play():
+        door, waits = admission(timeouts=TimeoutSettings(queue_seconds=10.0)), []
+
+        async def one(priority=Priority.NORMAL):
+            try:
+                async with door.place(ask(priority=priority), KEY, 2, Deadline.after(60)) as place:
+                    await asyncio.sleep(1)
+                    waits.append(place.waited_seconds)
+            except OverloadedError:
+                waits.append(None)
+
+        for _ in range(20):
+            await one()
+        waits.clear()
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(12):
+                tasks.create_task(one())
+            await asyncio.sleep(0)
+            at_once = list(waits)
+            tasks.create_task(one(Priority.HIGH))
+        return at_once, waits
+
+    at_once, waits = run_virtual(play())
+    assert at_once == [None, None]
+    assert waits.count(None) == 3
+    assert max(wait for wait in waits if wait is not None) <= 4

@@ -196,7 +196,7 @@ def test_no_class_starves(seed):
 def test_overload_leaves_most_of_the_capacity_useful():
     """At ten times what can be served, nine in ten places go to requests that end in time.
 
-    A second after it is over, a request is served at once.
+    A second after it is over, a request waits for no more than the queue held: two fifths of ten seconds.
     """
 
     async def play():
@@ -228,4 +228,4 @@ def test_overload_leaves_most_of_the_capacity_useful():
 
     ends, waited_seconds = run_virtual(play(), seed=1)
     assert ends["in time"] >= 0.9 * 20 * 60
-    assert waited_seconds < 1
+    assert waited_seconds < 4
