@@ -228,7 +228,26 @@ def _host_goals() -> Iterator[Goal]:
             bound=bound,
             unit=" ms",
             at_most=True,
-            find=lambda found, key=key: found.value("overhead", key, route="/api/generate"),
+            find=lambda found, key=key: found.value("overhead", f"added_{key}", route="/api/generate"),
+        )
+    yield from _overload_goals()
+
+
+def _overload_goals() -> Iterator[Goal]:
+    yield Goal(
+        figure="goodput at ten times the capacity",
+        bound=0.9,
+        unit=" x",
+        at_most=False,
+        find=lambda found: found.value("overload", "goodput_share"),
+    )
+    for key, bound, unit in (("refused_p99_ms", 50.0, " ms"), ("recovery_seconds", 5.0, " s")):
+        yield Goal(
+            figure=f"overload, {key.rpartition('_')[0].replace('_', ' ')}",
+            bound=bound,
+            unit=unit,
+            at_most=True,
+            find=lambda found, key=key: found.value("overload", key),
         )
 
 

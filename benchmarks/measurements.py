@@ -90,6 +90,10 @@ RUNS = (
         title="What quantisation costs: the starter model",
     ),
     Run(name="overhead", command="overhead", title="What the host adds, with a backend that echoes"),
+    Run(name="overload", command="overload", title="Ten times what can be served"),
+    Run(name="streams", command="streams", title="Many streams at once"),
+    Run(name="ledger", command="ledger", title="What keeping account costs"),
+    Run(name="routing", command="routing", title="What a decision takes"),
 )
 """All that the page tells."""
 
