@@ -2,14 +2,15 @@
 
     python -m benchmarks.routing --json
 
-The planner is the real one, with its breakers and standings; backends only list. Routers of plugins come
-on top.
+The planner is the real one, with its breakers and standings; backends only list. It is measured alone, and
+with all routers of the plugins and the guard, which knows of two budgets that every request falls under.
 """
 
 import asyncio
 import hashlib
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,7 +21,17 @@ if __name__ == "__main__":  # run as a file: this folder's http.py must not hide
 
 from benchmarks.command import Setup, command
 from benchmarks.figures import Spread
-from homeport import GenerationRequest, ModelInfo, Settings, Terms, TextPrompt
+from homeport import (
+    Attempt,
+    Candidate,
+    GenerationRequest,
+    Guard,
+    ModelInfo,
+    Router,
+    Settings,
+    Terms,
+    TextPrompt,
+)
 from homeport.gateway.admission.line import TargetLoad
 from homeport.gateway.attempts.breakers import Breakers
 from homeport.gateway.routing.eligibility import Residence
@@ -28,6 +39,14 @@ from homeport.gateway.routing.planner import RoutePlanner
 from homeport.gateway.routing.standings import Standings
 from homeport.models.aliases import AliasTable
 from homeport.models.catalog import Catalog
+from homeport_costguard.config import BudgetSettings, CostGuardConfig
+from homeport_costguard.guard import CostGuard
+from homeport_routers.affinity import Affinity
+from homeport_routers.complexity import Complexity
+from homeport_routers.config import ComplexityConfig, LoadConfig, RulesConfig, StrategyConfig
+from homeport_routers.load import Load
+from homeport_routers.rules import Rules
+from homeport_routers.strategy import StrategyRouter
 
 _MODELS = 63
 _BACKENDS = 8
@@ -36,6 +55,9 @@ _PROMPT = "What is the capital of France? " * 30
 _ROUNDS = 7
 _DECISIONS = 200
 _MILLISECONDS = 1000
+_COSTS = CostGuardConfig(
+    budgets={"all": BudgetSettings(hard_calls=10**9), "each": BudgetSettings(scope="agent", hard_calls=10**9)}
+)
 
 
 class _Listing:
@@ -55,16 +77,27 @@ def main(setup: Setup):
 
 
 async def _measure(rounds: int):
-    planner = _planner()
-    return [
-        {"asked": name, "candidates": found, "cpu_ms": Spread.of(times)}
-        for name in ("auto", "balanced", "m5:latest")
-        for found, times in [await _decisions(planner, name, rounds)]
-    ]
+    with tempfile.TemporaryDirectory() as state:
+        guard = CostGuard(_COSTS, state=Path(state))
+        async with guard.attempt(
+            Attempt(request=_request("m5:latest"), candidate=Candidate("b5", _model(5)))
+        ):
+            pass  # from now on the guard knows how the budgets stand
+        rows = [
+            {"asked": name, "with": what, "candidates": found, "cpu_ms": Spread.of(times)}
+            for what, planner in (
+                ("no plugin", _planner()),
+                ("all routers and budgets", _planner(_routers(guard), (guard,))),
+            )
+            for name in ("auto", "balanced", "m5:latest")
+            for found, times in [await _decisions(planner, name, rounds)]
+        ]
+        await guard.aclose()
+    return rows
 
 
 async def _decisions(planner: RoutePlanner, name: str, rounds: int) -> tuple[int, list[float]]:
-    request = GenerationRequest(id="r", model=name, prompt=TextPrompt(_PROMPT), terms=Terms(seed=1))
+    request = _request(name)
     found = len((await planner.decide(request)).ranked)
     times = []
     for _ in range(rounds):
@@ -75,7 +108,24 @@ async def _decisions(planner: RoutePlanner, name: str, rounds: int) -> tuple[int
     return found, times
 
 
-def _planner() -> RoutePlanner:
+def _request(name: str) -> GenerationRequest:
+    return GenerationRequest(
+        id="r", model=name, prompt=TextPrompt(_PROMPT), terms=Terms(seed=1, agent="scribe")
+    )
+
+
+def _routers(guard: CostGuard) -> tuple[tuple[str, Router], ...]:
+    return (
+        ("rules", Rules(RulesConfig())),
+        ("complexity", Complexity(ComplexityConfig())),
+        ("cost", guard),
+        ("strategy", StrategyRouter(StrategyConfig())),
+        ("affinity", Affinity()),
+        ("load", Load(LoadConfig())),
+    )
+
+
+def _planner(routers: Sequence[tuple[str, Router]] = (), guards: Sequence[Guard] = ()) -> RoutePlanner:
     chance = random.Random(1)  # noqa: S311 - a benchmark
     settings = Settings()
     breakers = Breakers(settings.gateway.breaker, lambda _: None, chance)
@@ -86,8 +136,8 @@ def _planner() -> RoutePlanner:
     idle = TargetLoad(in_flight=0, waiting=0, limit=1)
     return RoutePlanner(
         catalog=Catalog(backends, AliasTable.load()),
-        routers=(),
-        guards=(),
+        routers=routers,
+        guards=guards,
         settings=settings,
         standings=Standings(),
         refusal=breakers.refusal,

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import attrs
 
 MILLISECONDS = 1000
+UNITS = ("micro_usd", "tokens", "cpu_ms", "calls")
+"""Fields of ``Amounts`` and ``Caps``, and ends of the names of the ledger's columns, in their order."""
 MOST = 10**15
 """No single amount is larger: sums of thousands stay within the 64 bits of SQLite."""
 
@@ -58,10 +60,10 @@ class Caps:
 
     def pairs(self, amounts: Amounts) -> Iterator[tuple[str, int, int]]:
         """List each bound there is: its unit, the amount, the bound."""
-        for field in attrs.fields(Caps):
-            cap = getattr(self, field.name)
+        for unit in UNITS:
+            cap = getattr(self, unit)
             if cap is not None:
-                yield field.name, getattr(amounts, field.name), cap
+                yield unit, getattr(amounts, unit), cap
 
     def exceeded_by(self, amounts: Amounts) -> tuple[str, int, int] | None:
         """Give the first bound that amounts are above: its unit, the amount, the bound."""

@@ -9,18 +9,17 @@ import attrs
 
 from homeport import BudgetError
 from homeport_costguard.alerts import Alert, Reached
-from homeport_costguard.amounts import Amounts
+from homeport_costguard.amounts import UNITS, Amounts
 from homeport_costguard.budgets import Account, Bound, Budgets, period_key
 from homeport_costguard.config import Period
 from homeport_costguard.labels import Labels
-from homeport_costguard.ledger_file import AMOUNTS
 from homeport_costguard.owner_process import is_alive, this_process
 from homeport_costguard.records import Charge, Reservation, checksum
 
 _LAST_DAY = "last_day"
 
-_RESERVED = tuple(f"reserved_{name}" for name in AMOUNTS)
-_SPENT = tuple(f"spent_{name}" for name in AMOUNTS)
+_RESERVED = tuple(f"reserved_{name}" for name in UNITS)
+_SPENT = tuple(f"spent_{name}" for name in UNITS)
 
 
 def _adding(columns: tuple[str, ...]) -> str:
@@ -122,12 +121,17 @@ class Book:
             refusal = self._refusal(bounds, reservation.most, day)
         if refusal is not None:
             raise refusal
+        return self.hold(reservation)
+
+    def hold(self, reservation: Reservation) -> Booking:
+        """Hold what an attempt could take, whether there is room for it or not: it runs already."""
+        day = self._day()
         row = (reservation.attempt, self._process, day, _written(reservation.labels))
         self._connection.execute(
             "INSERT INTO reservations VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row + reservation.most.values()
         )
         self._add(_ADD_RESERVED, reservation.labels, day, reservation.most.values())
-        taken = self._taken_of(bounds)
+        taken = self._taken_of(self._budgets.bounds(reservation.labels, day))
         return Booking(taken=taken, alerts=self._alerts(taken, is_charged=False), day=day)
 
     def charge(self, charge: Charge) -> Booking:
@@ -188,11 +192,9 @@ class Book:
             reason = bound.refusal(self.taken(bound.account).total, most)
             if reason:
                 resets_at = bound.resets_at(date.fromisoformat(day))
-                again = (
-                    f"It begins anew at {resets_at:%Y-%m-%d %H:%M} UTC" if resets_at else "It never resets"
-                )
-                hint = f"{again}; ask for fewer tokens or for a local model, or raise the cap"
-                return BudgetError(reason, resets_at=resets_at, hint=hint)
+                again = f"begins anew at {resets_at:%Y-%m-%d %H:%M} UTC" if resets_at else "never begins anew"
+                hint = "Ask for fewer tokens or for a local model, or raise the cap"
+                return BudgetError(f"{reason}; it {again}", resets_at=resets_at, hint=hint)
         return None
 
     def _let_go(self, attempt: str) -> "_Held | None":
@@ -261,7 +263,7 @@ class Book:
 
 
 def _amounts(row: Iterable[int]) -> Amounts:
-    return Amounts(**dict(zip(AMOUNTS, row, strict=True)))
+    return Amounts(**dict(zip(UNITS, row, strict=True)))
 
 
 def _written(labels: Labels) -> str:

@@ -8,6 +8,7 @@ from homeport_costguard.amounts import MILLISECONDS, Amounts, Caps
 from homeport_costguard.config import BudgetSettings, CostGuardConfig, Period, Scope
 from homeport_costguard.labels import Labels
 from homeport_costguard.money import micro_usd, usd_text
+from homeport_costguard.prices import plain_name
 
 JOB_BUDGET = "every-job"
 """Name of the budget that ``job_usd`` makes."""
@@ -49,7 +50,7 @@ class Budget:
         return cls(
             name=name,
             scope=Scope(settings.scope),
-            match=settings.match,
+            match=_match(settings),
             period=Period(settings.period),
             hard=_caps(
                 settings.hard_usd, settings.hard_tokens, settings.hard_cpu_seconds, settings.hard_calls
@@ -78,13 +79,15 @@ class Bound:
             taken: What is spent and reserved on the account.
             wanted: What the attempt could take.
         """
-        relevant = self.budget.hard.exceeded_by(_only(taken + wanted, wanted))
-        if relevant is None:
+        # What is free passes a spent budget: only units count of which something is wanted.
+        caps = self.budget.hard.pairs(wanted)
+        full = ((unit, cap) for unit, more, cap in caps if more > 0 and getattr(taken, unit) + more > cap)
+        unit, cap = next(full, ("", 0))
+        if not unit:
             return ""
-        unit, _, cap = relevant
         return (
             f"budget {self.budget.name!r} ({self._whose()}) has no room: its cap is {shown(unit, cap)} "
-            f"{_PER[self.budget.period]}, {shown(unit, getattr(taken, unit))} is spent or reserved, and "
+            f"{_PER[self.budget.period]}, {shown(unit, getattr(taken, unit))} spent or reserved, and "
             f"this could take {shown(unit, getattr(wanted, unit))}"
         )
 
@@ -127,12 +130,14 @@ class Budgets:
 
     def bounds(self, labels: Labels, day: str) -> tuple[Bound, ...]:
         """List the bounds that an attempt falls under on a day."""
-        accounts = tuple(labels.accounts())
+        values: dict[str, list[str]] = {}
+        for scope, value in labels.accounts():
+            values.setdefault(scope, []).append(value)
         return tuple(
-            Bound(budget=budget, account=Account(scope, value, period_key(budget.period, day)))
+            Bound(budget=budget, account=Account(budget.scope.value, value, period_key(budget.period, day)))
             for budget in self.all
-            for scope, value in accounts
-            if budget.covers(scope, value)
+            for value in values.get(budget.scope, ())
+            if budget.match in ("", value)
         )
 
 
@@ -164,13 +169,9 @@ def _caps(usd: float | None, tokens: int | None, cpu_seconds: int | None, calls:
     )
 
 
-def _only(amounts: Amounts, wanted: Amounts) -> Amounts:
-    """Leave out the units of which nothing is wanted: what is free passes a spent budget."""
-    kept = (
-        amount if share > 0 else 0 for amount, share in zip(amounts.values(), wanted.values(), strict=True)
-    )
-    micro, tokens, cpu_ms, calls = kept
-    return Amounts(micro_usd=micro, tokens=tokens, cpu_ms=cpu_ms, calls=calls)
+def _match(settings: BudgetSettings) -> str:
+    """Spell the one value that a budget is for as labels do, which name models without ``:latest``."""
+    return plain_name(settings.match) if settings.scope == Scope.MODEL else settings.match
 
 
 def _next_start(period: Period, day: date) -> datetime | None:

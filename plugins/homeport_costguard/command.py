@@ -84,7 +84,10 @@ def report_text(found: Report) -> str:
         reference = found.reference
         lines.append(f"Saved against {reference.model} at its price of {reference.as_of}.")
     if found.damaged:
-        lines.append(f"{found.damaged} entries have a wrong checksum: the file was changed or is damaged.")
+        lines.append(
+            f"{found.damaged} entries have a wrong checksum and are in no sum: "
+            "the file was changed or is damaged."
+        )
     return "\n".join(lines)
 
 

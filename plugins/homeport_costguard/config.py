@@ -110,7 +110,7 @@ class BudgetSettings:
     Attributes:
         scope: What it counts together: global, key, agent, job, tag, model.
         match: The one key (as ``cost report --by key`` names it), agent, job, tag or model that it is for;
-            empty gives each its own.
+            empty gives each its own, and is all that ``global`` takes.
         period: When it begins anew: day, month, or total for never.
         hard_usd: No attempt runs that could take more.
         hard_tokens: Likewise, of prompts and answers.
@@ -133,6 +133,12 @@ class BudgetSettings:
     soft_tokens: int | None = attrs.field(default=None, metadata={"check": _count})
     soft_cpu_seconds: int | None = attrs.field(default=None, metadata={"check": _count})
     soft_calls: int | None = attrs.field(default=None, metadata={"check": _count})
+
+    def __attrs_post_init__(self) -> None:
+        if self.match and self.scope == Scope.GLOBAL:
+            raise ValueError(
+                f"match is {self.match!r}, but a budget of scope global counts all; leave it out"
+            )
 
 
 @attrs.frozen(kw_only=True)

@@ -55,6 +55,7 @@ class CostGuard:
         self._writer = LedgerWriter(self._file, self._budgets, clock=clock)
         self._recent: deque[bool] = deque(maxlen=REMEMBERED_ATTEMPTS)
         self._known: dict[Account, tuple[Taken, float]] = {}
+        self._unheld: dict[str, tuple[Plan, Reservation]] = {}
         self._day = ""
 
     def objection(self, request: Request, candidate: Candidate) -> str:
@@ -82,11 +83,12 @@ class CostGuard:
         pricing = self._pricing
         plan = pricing.plan(attempt.request, attempt.candidate)
         reservation = plan.reservation()
-        is_held = self._must_hold(plan)
         bounded = None
-        if is_held:
+        if self._must_hold(plan):
             await self._hold(reservation)
             bounded = pricing.bounded(attempt.request)
+        else:
+            self._unheld[reservation.attempt] = plan, reservation
         self._recent.append(plan.labels.is_remote)
         raised: BaseException | None = None
         try:
@@ -98,7 +100,7 @@ class CostGuard:
             # One that is left with its usage known and no error noted has given its whole answer.
             error = attempt.error or (raised if attempt.usage is None else None)
             charge = pricing.charge(plan, attempt, reservation.attempt, error)
-            if is_held:
+            if self._unheld.pop(reservation.attempt, None) is None:
                 await self._settle(reservation.attempt, charge, error)
             elif charge is not None:
                 self._writer.note(lambda book: book.charge(charge))
@@ -125,6 +127,8 @@ class CostGuard:
     def reconfigure(self, config: CostGuardConfig) -> None:
         """Go by other prices and budgets from now on; what is reserved stays reserved.
 
+        What runs already and was in no budget is reserved now where it has come into one.
+
         Raises:
             ConfigError: The file of prices cannot be used; the old settings stay in force.
         """
@@ -132,6 +136,10 @@ class CostGuard:
         self._config = config
         self._budgets.reconfigure(config)
         self._known.clear()
+        for name, (plan, reservation) in tuple(self._unheld.items()):
+            if self._must_hold(plan):
+                del self._unheld[name]
+                self._count(reservation)
 
     async def aclose(self) -> None:
         """Write what is left to the ledger and close it."""
@@ -158,6 +166,11 @@ class CostGuard:
             self._release(reservation.attempt)
             raise
         self._learn(future.result())
+
+    def _count(self, reservation: Reservation) -> None:
+        """Reserve for an attempt that cannot be refused any more."""
+        future = self._writer.submit(lambda book: book.hold(reservation), is_kept=True)
+        future.add_done_callback(self._booked)
 
     async def _settle(self, name: str, charge: Charge | None, error: BaseException | None) -> None:
         """Charge or release, and wait until that is on the disk, unless the client has left."""

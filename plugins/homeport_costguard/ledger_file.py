@@ -23,9 +23,6 @@ JOURNAL_BYTES = 16 * 1024**2
 _PAUSE_SECONDS = 0.01
 _SIDE_FILES = ("-wal", "-shm")
 
-AMOUNTS = ("micro_usd", "tokens", "cpu_ms", "calls")
-"""Columns of amounts, in the order of ``Amounts.values``."""
-
 _TABLES = """
 CREATE TABLE entries (
     attempt TEXT PRIMARY KEY, at TEXT NOT NULL, day TEXT NOT NULL, request TEXT NOT NULL,
@@ -119,6 +116,8 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_SECONDS)
         try:
             _check_version(connection, path)
+            # A damaged text must not keep the others from being read; its checksum tells.
+            connection.text_factory = lambda text: text.decode("utf-8", "replace")
         except BaseException:
             connection.close()
             raise

@@ -13,7 +13,7 @@ from homeport_costguard.labels import Labels
 from homeport_costguard.money import micro_usd
 from homeport_costguard.prices import Price, PriceTable
 from homeport_costguard.records import Charge, Outcome, Reservation
-from homeport_costguard.worst_case import Tokens, bounded_request, likely_tokens, most_tokens
+from homeport_costguard.worst_case import Sizes, Tokens, bounded_request
 
 _MS_PER_HOUR = 3_600_000
 
@@ -52,6 +52,7 @@ class Pricing:
     def __init__(self, config: CostGuardConfig) -> None:
         self._config = config
         self._table = PriceTable(config)
+        self._sizes = Sizes()
         self._threads = config.local_threads or len(os.sched_getaffinity(0))
         self._micro_per_hour = micro_usd(config.local_usd_per_cpu_hour)
 
@@ -69,14 +70,16 @@ class Pricing:
             )
         labels = Labels.of(request, candidate)
         price = self._table.find(candidate.model.name) if labels.is_remote else None
-        tokens = most_tokens(request, self._config.most_answer_tokens)
+        tokens = self._sizes.most(request, self._config.most_answer_tokens)
         if labels.is_remote:
             cpu_ms = 0
             money = price.most(prompt_tokens=tokens.prompt, completion_tokens=tokens.answer) if price else 0
         else:
             cpu_ms = bounded(self._config.most_local_seconds * self._threads * MILLISECONDS)
             money = self._local_cost(cpu_ms)
-        most = Amounts(micro_usd=money, tokens=tokens.prompt + tokens.answer, cpu_ms=cpu_ms, calls=1)
+        most = Amounts(
+            micro_usd=bounded(money), tokens=bounded(tokens.prompt + tokens.answer), cpu_ms=cpu_ms, calls=1
+        )
         return Plan(labels=labels, price=price, most=most, tokens=tokens)
 
     def refusal(self, candidate: Candidate) -> str:
@@ -95,9 +98,9 @@ class Pricing:
         if not candidate.model.is_remote:
             return self._local_cost(bounded((candidate.standing.latency_seconds or 0.0) * MILLISECONDS))
         price = self._table.find(candidate.model.name)
-        tokens = likely_tokens(request)
         if price is None:
             return 0
+        tokens = self._sizes.likely(request)
         return price.cost(prompt_tokens=tokens.prompt, completion_tokens=tokens.answer)
 
     def charge(self, plan: Plan, attempt: Attempt, name: str, error: BaseException | None) -> Charge | None:

@@ -15,6 +15,8 @@ from homeport_costguard.money import micro_usd, token_cost
 SHIPPED = "prices.toml"
 CURRENCY = "USD"
 _DEFAULT_TAG = ":latest"
+_MOST_FOUND = 10_000
+"""Names whose prices are remembered: routing asks for those of all candidates, several times."""
 _KEYS = frozenset({"models", "provider", "input", "output", "cached_input", "as_of", "source"})
 
 
@@ -68,11 +70,17 @@ class PriceTable:
     def __init__(self, config: CostGuardConfig) -> None:
         self._entries = tuple(_entries(config))
         self._allowed = config.allow_unpriced
+        self._found: dict[str, Price | None] = {}
 
     def find(self, model: str) -> Price | None:
         """Give the price of a model; None where it has none."""
-        name = plain_name(model)
-        return next((price for pattern, price in self._entries if fnmatchcase(name, pattern)), None)
+        if model not in self._found:
+            if len(self._found) >= _MOST_FOUND:
+                self._found.clear()
+            name = plain_name(model)
+            fits = (price for pattern, price in self._entries if fnmatchcase(name, pattern))
+            self._found[model] = next(fits, None)
+        return self._found[model]
 
     def may_be_unpriced(self, model: ModelInfo) -> bool:
         """Tell whether the settings let a model be used without a price."""

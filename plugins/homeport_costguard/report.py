@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -27,7 +29,11 @@ _SUMS = (
     "count(*), sum(outcome = 'failed'), sum(outcome = 'cancelled'), sum(prompt_tokens), "
     "sum(cached_tokens), sum(completion_tokens), sum(cpu_ms), sum(micro_usd), sum(over), sum(estimate)"
 )
-_FROM = "FROM entries WHERE day BETWEEN ? AND ?"
+_WHERE = "WHERE day BETWEEN ? AND ? AND entries.rowid NOT IN (SELECT value FROM json_each(?))"
+"""First day, last day, and the numbers of damaged entries."""
+_FROM = f"FROM entries {_WHERE}"
+# SQLite may read the tags of an entry before it leaves the entry out, and they may be no JSON any more.
+_FROM_TAGS = f"FROM entries, json_each(CASE WHEN json_valid(tags) THEN tags ELSE '[]' END) AS tag {_WHERE}"
 
 
 @attrs.frozen(kw_only=True)
@@ -117,7 +123,7 @@ class Report:
         currency: Of all money.
         rows: Sums, by name.
         total: Of all attempts; rows by tag or class add up to more or less than it.
-        damaged: Entries whose checksum is wrong; they are in no sum.
+        damaged: Entries of the whole ledger whose checksum is wrong; they are in no sum.
         reference: What ``saved_usd`` is told against.
         budgets: How budgets stand.
     """
@@ -154,12 +160,13 @@ def report(file: Path, config: CostGuardConfig, question: Question, now: datetim
     price = priced[1] if priced else None
     try:
         connection.execute("BEGIN")
-        span = (question.since.isoformat(), question.until.isoformat())
+        damaged = _damaged(connection)
+        span = (question.since.isoformat(), question.until.isoformat(), json.dumps(damaged))
         return attrs.evolve(
             nothing,
             rows=tuple(_rows(connection, question.by, span, price)),
             total=_row("total", connection.execute(f"SELECT {_SUMS} {_FROM}", span).fetchone(), price),
-            damaged=_damaged(connection, span),
+            damaged=len(damaged),
             budgets=tuple(_budget_states(connection, config, now)),
         )
     except sqlite3.Error as error:
@@ -178,20 +185,23 @@ def csv_text(found: Report) -> str:
     return text.getvalue()
 
 
+_FORMULA_SIGNS = frozenset("=+-@\t\r")
+_FIGURE = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+
+
 def _harmless(value: object) -> object:
-    """Keep a spreadsheet from computing what a client sent as a name."""
-    is_formula = isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}
+    """Keep a spreadsheet from computing what a client sent as a name; figures stay figures."""
+    is_formula = isinstance(value, str) and value[:1] in _FORMULA_SIGNS and not _FIGURE.fullmatch(value)
     return f"'{value}" if is_formula else value
 
 
 def _rows(
-    connection: sqlite3.Connection, by: str, span: tuple[str, str], price: Price | None
+    connection: sqlite3.Connection, by: str, span: tuple[str, str, str], price: Price | None
 ) -> Iterator[Row]:
     if by in _COLUMNS:
         statement = f"SELECT {_COLUMNS[by]}, {_SUMS} {_FROM} GROUP BY 1 ORDER BY 1"
     else:
-        source = "FROM entries, json_each(entries.tags) AS tag WHERE day BETWEEN ? AND ?"
-        statement = f"SELECT tag.value, {_SUMS} {source} GROUP BY 1 ORDER BY 1"
+        statement = f"SELECT tag.value, {_SUMS} {_FROM_TAGS} GROUP BY 1 ORDER BY 1"
     for name, *sums in connection.execute(statement, span):
         row = _row(name, sums, price)
         if by != "class":
@@ -225,9 +235,10 @@ def _row(name: str, sums: "tuple[int | None, ...] | list[int | None]", price: Pr
     )
 
 
-def _damaged(connection: sqlite3.Connection, span: tuple[str, str]) -> int:
-    rows = connection.execute(f"SELECT * {_FROM}", span)
-    return sum(checksum(tuple(row)) != sum_ for *row, sum_ in rows)
+def _damaged(connection: sqlite3.Connection) -> list[int]:
+    """Find damaged entries in all of the ledger: what is damaged may be the day."""
+    rows = connection.execute("SELECT rowid, * FROM entries")
+    return [number for number, *row, sum_ in rows if checksum(tuple(row)) != sum_]
 
 
 def _reference(config: CostGuardConfig) -> tuple[Reference, Price] | None:

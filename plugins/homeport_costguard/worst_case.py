@@ -1,8 +1,14 @@
 """How many tokens a request can take at most, and how many it likely takes."""
 
+import weakref
+from typing import TYPE_CHECKING
+
 import attrs
 
 from homeport import ChatPrompt, GenerationRequest, Request, TextPrompt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MESSAGE_TOKENS = 16
 """What a template puts around a message, generously: role marks and line ends."""
@@ -25,28 +31,37 @@ class Tokens:
     answer: int
 
 
-def most_tokens(request: Request, most_answer_tokens: int) -> Tokens:
-    """Bound a request's tokens.
+class Sizes:
+    """Bounds and estimates the tokens of requests; remembers the last, since routing asks once per candidate.
 
     A token is at least one byte of UTF-8 in every tokenizer that falls back to bytes, so bytes bound tokens.
-
-    Args:
-        request: What is asked.
-        most_answer_tokens: Bound of the answer where the request has none.
     """
-    if not isinstance(request, GenerationRequest):
-        return Tokens(prompt=sum(_size(each) + PROMPT_TOKENS for each in request.inputs), answer=0)
-    asked = request.sampling.max_tokens
-    return Tokens(
-        prompt=_prompt_size(request) + _size(request.begun) + PROMPT_TOKENS,
-        answer=most_answer_tokens if asked is None else max(asked, 0),
-    )
 
+    def __init__(self) -> None:
+        self._last: Callable[[], Request | None] = lambda: None
+        self._prompt_tokens = 0
 
-def likely_tokens(request: Request) -> Tokens:
-    """Estimate a request's tokens, to compare models by; nothing is charged by it."""
-    most = most_tokens(request, LIKELY_ANSWER_TOKENS)
-    return Tokens(prompt=most.prompt // BYTES_PER_LIKELY_TOKEN, answer=min(most.answer, LIKELY_ANSWER_TOKENS))
+    def most(self, request: Request, most_answer_tokens: int) -> Tokens:
+        """Bound a request's tokens.
+
+        Args:
+            request: What is asked.
+            most_answer_tokens: Bound of the answer where the request has none.
+        """
+        if self._last() is not request:
+            self._prompt_tokens = _most_prompt_tokens(request)
+            self._last = weakref.ref(request)
+        if not isinstance(request, GenerationRequest):
+            return Tokens(prompt=self._prompt_tokens, answer=0)
+        asked = request.sampling.max_tokens
+        answer = most_answer_tokens if asked is None else max(asked, 0)
+        return Tokens(prompt=self._prompt_tokens, answer=answer)
+
+    def likely(self, request: Request) -> Tokens:
+        """Estimate a request's tokens, to compare models by; nothing is charged by it."""
+        most = self.most(request, LIKELY_ANSWER_TOKENS)
+        answer = min(most.answer, LIKELY_ANSWER_TOKENS)
+        return Tokens(prompt=most.prompt // BYTES_PER_LIKELY_TOKEN, answer=answer)
 
 
 def bounded_request(request: Request, most_answer_tokens: int) -> Request | None:
@@ -54,6 +69,12 @@ def bounded_request(request: Request, most_answer_tokens: int) -> Request | None
     if not isinstance(request, GenerationRequest) or request.sampling.max_tokens is not None:
         return None
     return attrs.evolve(request, sampling=attrs.evolve(request.sampling, max_tokens=most_answer_tokens))
+
+
+def _most_prompt_tokens(request: Request) -> int:
+    if isinstance(request, GenerationRequest):
+        return _prompt_size(request) + _size(request.begun) + PROMPT_TOKENS
+    return sum(_size(each) + PROMPT_TOKENS for each in request.inputs)
 
 
 def _prompt_size(request: GenerationRequest) -> int:

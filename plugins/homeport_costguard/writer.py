@@ -98,7 +98,7 @@ class LedgerWriter:
 
     def note(self, work: Work[object]) -> None:
         """Do some work soon; nobody waits for it."""
-        is_behind = len(self._waiting) >= MOST_WAITING
+        is_behind = len(self._waiting) + len(self._held) >= MOST_WAITING
         if is_behind and not self._is_behind:
             logger.warning("the ledger is {} entries behind; what costs nothing is left out", MOST_WAITING)
         self._is_behind = is_behind
@@ -156,7 +156,7 @@ class LedgerWriter:
         self._running = None
         outcomes = running.result()
         failed = [job for job, outcome in outcomes if job.is_kept and isinstance(outcome, LedgerError)]
-        self._held = [attrs.evolve(job, future=None) for job in failed[-MOST_WAITING:]]
+        self._held = [attrs.evolve(job, future=None) for job in failed]
         for job, outcome in outcomes:
             job.settle(outcome)
         if self._waiting:
@@ -172,6 +172,7 @@ class _Ledger:
         self._clock = clock
         self._connection: sqlite3.Connection | None = None
         self._book: Book | None = None
+        self._fault = ""
 
     @contextmanager
     def transaction(self, *, is_durable: bool) -> Iterator[Book]:
@@ -215,6 +216,14 @@ class _Ledger:
         """Tell whether the transaction still stands: a full disk ends it."""
         return self._connection is not None and self._connection.in_transaction
 
+    def tell(self, fault: str) -> None:
+        """Log that the file cannot be written, or can again, once each: it is tried twice a second."""
+        if fault and fault != self._fault:
+            logger.error("{}", fault)
+        elif self._fault and not fault:
+            logger.info("the ledger can be written again")
+        self._fault = fault
+
     def close(self) -> None:
         """Close the file; an open transaction is undone."""
         if self._connection is not None:
@@ -244,8 +253,9 @@ def _write(ledger: _Ledger, jobs: Sequence[_Job[object]]) -> _Outcomes:
         with ledger.transaction(is_durable=any(job.is_durable for job in jobs)) as book:
             outcomes.extend((job, _done(ledger, book, job)) for job in jobs)
     except Exception as error:  # noqa: BLE001 - whoever waits is told, and the writer goes on
-        logger.error("{}", error)
+        ledger.tell(str(error))
         return [(job, error) for job in jobs]
+    ledger.tell("")
     return outcomes
 
 

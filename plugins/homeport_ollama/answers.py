@@ -12,7 +12,7 @@ from homeport import (
     TokenLogprob,
     Usage,
 )
-from homeport.upstream import Reply, estimated_tokens
+from homeport.upstream import Reply, answer_tokens, estimated_tokens
 from homeport_ollama.wire import Chunk
 
 _NANOSECONDS = 1e9
@@ -30,7 +30,7 @@ async def events(reply: Reply, prompt: Prompt) -> AsyncGenerator[GenerationEvent
         BackendError: It broke off, is nonsense, or tells an error before any text.
         GenerationError: It tells an error after some text.
     """
-    pieces = 0
+    pieces = size_bytes = 0
     while (line := await reply.line()) is not None:
         chunk = reply.decode(Chunk, line)
         if chunk.error:
@@ -47,19 +47,22 @@ async def events(reply: Reply, prompt: Prompt) -> AsyncGenerator[GenerationEvent
         )
         if text or logprobs:
             pieces += 1
+            size_bytes += len(text.encode(errors="replace"))
             yield TextDelta(text, logprobs)
         if chunk.done:
             reply.is_over = True
             reason = FinishReason.LENGTH if chunk.done_reason == "length" else FinishReason.STOP
-            yield Finished(reason, _usage(chunk, prompt, pieces), tuple(chunk.context or ()))
+            yield Finished(
+                reason, _usage(chunk, prompt, answer_tokens(pieces, size_bytes)), tuple(chunk.context or ())
+            )
             return
     raise reply.fault("ended an answer before it was finished")
 
 
-def _usage(chunk: Chunk, sent: Prompt, pieces: int) -> Usage:
-    """Take the server's figures where they can be true; pieces are tokens more often than not."""
+def _usage(chunk: Chunk, sent: Prompt, guessed: int) -> Usage:
+    """Take the server's figures where they can be true, and the guess where it tells none."""
     prompt = max(chunk.prompt_eval_count or estimated_tokens(sent), 1)
-    written = pieces if chunk.eval_count is None else chunk.eval_count
+    written = guessed if chunk.eval_count is None else chunk.eval_count
     return Usage(
         prompt_tokens=prompt,
         cached_tokens=min(max(chunk.prompt_eval_cached_count or 0, 0), prompt),

@@ -13,6 +13,7 @@ from homeport_ollama.wire import Shown, Tag, Tags, Version
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _MOST_MODELS = 1000
 _MOST_LIST_BYTES = 8 * 1024**2
+_MOST_TEMPLATE_CHARACTERS = 65536
 _ENCODER_WORDS = ("bert", "embed")
 """In the family or name of a model that makes vectors, for an Ollama that does not tell capabilities."""
 
@@ -59,7 +60,9 @@ class Models:
         fresh = {}
         for tag in tags[:_MOST_MODELS]:
             key = (tag.name, digest_of(tag.name, tag.digest))
-            fresh[key] = self._known.get(key) or await self._describe(tag)
+            if key not in self._known:  # kept at once: a look that takes too long goes on where it was
+                self._known[key] = await self._describe(tag)
+            fresh[key] = self._known[key]
         self._known = fresh
         listed = tuple(known.info for known in fresh.values())
         names = {model.name.lower() for model in listed}
@@ -92,7 +95,7 @@ class Models:
             quantization=(details.quantization_level if details else "") or "",
             context_length=_figure(figures, ".context_length"),
             embedding_length=_figure(figures, ".embedding_length"),
-            template=shown.template or "",
+            template=_template(shown),
             is_remote=self._is_remote,
             slots=self._slots,
         )
@@ -102,7 +105,7 @@ class Models:
         """Ask what a model can do; one that cannot be shown is known by its row of the list."""
         try:
             async with self._pool.send("POST", "/api/show", {"model": name}, model=name) as reply:
-                return await reply.body(Shown)
+                return await reply.body(Shown, most_bytes=_MOST_LIST_BYTES)
         except HomeportError as error:
             if error.trips_breaker:
                 raise
@@ -117,6 +120,12 @@ class Models:
             is_remote=self._is_remote,
             slots=self._slots,
         )
+
+
+def _template(shown: Shown) -> str:
+    """Give the template, which is only for people to read; one that is huge is left out."""
+    text = shown.template or ""
+    return text if len(text) <= _MOST_TEMPLATE_CHARACTERS else ""
 
 
 def digest_of(name: str, given: str | None) -> str:

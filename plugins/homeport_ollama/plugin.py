@@ -13,5 +13,6 @@ def homeport_backends() -> Iterable[BackendSpec]:
         name="ollama-legacy",
         kind=BackendKind.REMOTE,
         factory="homeport_ollama.backend:build",
+        check="homeport_ollama.check:findings",
         config=OllamaConfig,
     )

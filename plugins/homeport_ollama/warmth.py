@@ -28,6 +28,7 @@ class Warmth:
         self, pool: ConnectionPool, listing: ModelListing, *, models: tuple[str, ...], every_seconds: float
     ) -> None:
         self.warm: frozenset[str] = frozenset()
+        self._told: set[str] = set()
         self._pool = pool
         self._listing = listing
         self._models = models
@@ -63,6 +64,9 @@ class Warmth:
             async with self._pool.send("POST", "/api/generate", body, model=name) as reply:
                 await reply.read(_MOST_ANSWER_BYTES)
         except HomeportError as error:
-            logger.warning("ollama-legacy cannot keep {} warm: {}", name, error)
+            if name not in self._told:
+                logger.warning("ollama-legacy cannot keep {} warm: {}", name, error)
+            self._told.add(name)
             return False
+        self._told.discard(name)
         return True

@@ -17,7 +17,7 @@ from homeport import (
     TokenLogprob,
     Usage,
 )
-from homeport.upstream import MOST_LINE_BYTES, Reply, estimated_tokens
+from homeport.upstream import MOST_LINE_BYTES, Reply, answer_tokens, estimated_tokens
 from homeport_remote import wire
 
 _DONE = b"[DONE]"
@@ -30,13 +30,15 @@ async def next_data(reply: Reply) -> bytes | None:
         BackendError: The stream broke off, or an event is too long.
     """
     parts: list[bytes] = []
+    size = 0
     while (line := await reply.raw_line()) is not None:
         if not line and parts:
             break
         field, _, value = line.partition(b":")
         if field == b"data":
             parts.append(value.removeprefix(b" "))
-        if sum(map(len, parts)) > MOST_LINE_BYTES:
+            size += len(line)
+        if size > MOST_LINE_BYTES:
             raise reply.fault(f"sent an event of more than {MOST_LINE_BYTES} bytes")
     return b"\n".join(parts) if parts else None
 
@@ -72,7 +74,7 @@ async def events(reply: Reply, prompt: Prompt) -> AsyncGenerator[GenerationEvent
             text = (choice.delta.content if choice.delta else choice.text) or ""
             logprobs = tuple(_logprobs(choice.logprobs))
             if text or logprobs:
-                tally.note()
+                tally.note(text)
                 yield TextDelta(text, logprobs)
     if reason is None:
         raise reply.fault("ended an answer before it was finished")
@@ -84,20 +86,24 @@ class _Tally:
 
     def __init__(self, sent: Prompt) -> None:
         self.pieces = 0
+        self._size_bytes = 0
         self.told: wire.Usage | None = None
         self._sent = sent
         self._started = self._first = self._last = asyncio.get_running_loop().time()
 
-    def note(self) -> None:
+    def note(self, text: str) -> None:
         self._last = asyncio.get_running_loop().time()
         if not self.pieces:
             self._first = self._last
         self.pieces += 1
+        self._size_bytes += len(text.encode(errors="replace"))
 
     def usage(self) -> Usage:
         told = self.told or wire.Usage()
         prompt = max(told.prompt_tokens or estimated_tokens(self._sent), 1)
-        written = self.pieces if told.completion_tokens is None else told.completion_tokens
+        written = told.completion_tokens
+        if written is None:
+            written = answer_tokens(self.pieces, self._size_bytes)
         cached = told.prompt_tokens_details.cached_tokens if told.prompt_tokens_details else 0
         return Usage(
             prompt_tokens=prompt,

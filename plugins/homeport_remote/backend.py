@@ -79,6 +79,7 @@ class RemoteServer:
             self._backend,
             self._models.look,
             every_seconds=config.health_seconds,
+            expected=self._models.expected(),
             is_busy=lambda: self._pool.is_busy,
         )
 
@@ -92,7 +93,7 @@ class RemoteServer:
         self._listing.start()
 
     async def models(self) -> Sequence[ModelInfo]:
-        """List its models as they were last seen; none while it is away."""
+        """List its models as they were last seen; while it is away they are marked so."""
         return await self._listing.models()
 
     def stats(self) -> Mapping[str, object]:

@@ -120,11 +120,16 @@ def _keep_alive(seconds: float | None) -> dict[str, object]:
 
 
 def _terms(request: Request) -> dict[str, object]:
-    """Spell how urgent a request is and when it must be done; who asks is nobody else's business."""
+    """Spell how urgent a request is, when it must be done and whether it may travel on.
+
+    Who asks is nobody else's business.
+    """
     urgency = max(request.priority, Priority.HIGH)  # the highest class is for admins of the other homeport
     terms: dict[str, object] = {"priority": urgency.name.lower()}
     if request.terms.deadline_seconds is not None:
         terms["deadline_seconds"] = request.terms.deadline_seconds
     if request.terms.task:
         terms["task"] = request.terms.task
+    if request.terms.local_only:
+        terms["local_only"] = True
     return terms

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 
+import attrs
+
 from homeport import BackendError, Capability, ModelInfo
 from homeport.upstream import HOPS_FACT, MOST_HOPS, ConnectionPool, NoSuchPathError, read_moment, tagged
 from homeport_remote.config import Kind, UpstreamConfig
@@ -36,6 +38,10 @@ class Models:
         self._is_remote = is_remote
         self._wanted = {tagged(here): there for here, there in config.models.items()}
         self._targets: dict[str, str] = {}
+
+    def expected(self) -> Sequence[ModelInfo]:
+        """List the models that the settings name, as long as the server was not seen."""
+        return tuple(self._absent(name, there) for name, there in self._wanted.items())
 
     def target(self, name: str) -> str | None:
         """Give what a model is called there; None for one that is not offered."""
@@ -74,16 +80,18 @@ class Models:
         for name, there in wanted.items():
             if created and there not in created:
                 continue
-            info = ModelInfo(
-                name=name,
-                digest=hashlib.sha256(f"{self._pool.address} {there}".encode()).hexdigest(),
-                backend=self._backend,
-                modified_at=read_moment(created.get(there)),
-                capabilities=frozenset({self._ability(there)}),
-                is_remote=self._is_remote,
-                slots=self._config.slots,
-            )
-            yield info, there
+            yield self._listed(name, there, created.get(there)), there
+
+    def _listed(self, name: str, there: str, created: float | None = None) -> ModelInfo:
+        return ModelInfo(
+            name=name,
+            digest=hashlib.sha256(f"{self._pool.address} {there}".encode()).hexdigest(),
+            backend=self._backend,
+            modified_at=read_moment(created),
+            capabilities=frozenset({self._ability(there)}),
+            is_remote=self._is_remote,
+            slots=self._config.slots,
+        )
 
     def _of_replica(self, replica: Replica) -> Iterator[tuple[ModelInfo, str]]:
         """Give its own models; those that it has from elsewhere only where they are named.
@@ -99,6 +107,9 @@ class Models:
             model = found.get(tagged(there).lower())
             if model is not None:
                 yield self._described(name, model), model.name
+
+    def _absent(self, name: str, there: str) -> ModelInfo:
+        return attrs.evolve(self._listed(name, there), is_away=True)
 
     def _described(self, name: str, model: ReplicaModel) -> ModelInfo:
         return ModelInfo(

@@ -14,5 +14,6 @@ def homeport_backends() -> Iterable[BackendSpec]:
         kind=BackendKind.REMOTE,
         is_many=True,
         factory="homeport_remote.backend:build",
+        check="homeport_remote.check:findings",
         config=RemoteConfig,
     )

@@ -6,7 +6,7 @@ READ_CHARACTERS = 2000
 """So much of a prompt decides task and complexity: three fifths from its start, the rest from its end."""
 _START_SHARE = 0.6
 _SEARCHED_CHARACTERS = 1024**2
-"""So much of a prompt is searched for the words of rules, half from either end."""
+"""So much of a conversation is searched for the words of rules, half from either end."""
 _CHARACTERS_PER_TOKEN = 4
 _WIDE_CHARACTERS_PER_TOKEN = 1.5
 """Of texts that are not ASCII: a Chinese character is about a token, Latin letters with accents are two."""
@@ -19,8 +19,8 @@ def question(request: Request) -> str:
 
 
 def searched(request: Request) -> str:
-    """Give all text of a request, in lower case, a line for each part."""
-    return "\n".join(ends(text, _SEARCHED_CHARACTERS).lower() for _, text in _parts(request))
+    """Give the text of a request, in lower case, a line for each part."""
+    return ends("\n".join(text for _, text in _parts(request)), _SEARCHED_CHARACTERS).lower()
 
 
 def about_tokens(request: Request) -> int:

@@ -1,5 +1,6 @@
 """Routes by rules that an operator wrote."""
 
+import re
 from collections.abc import Sequence
 
 import attrs
@@ -15,6 +16,8 @@ from homeport_routers.task_type import normal_task
 _DEFAULT_TAG = ":latest"
 _LOCAL = "local"
 _REMOTE = "remote"
+_WHOLE_WORDS = r"(?<![^\W_])(?:{})(?![^\W_])"
+"""Neither a letter nor a digit stands before or behind; takes time in proportion to the text."""
 
 
 class Rules:
@@ -25,7 +28,7 @@ class Rules:
     """
 
     def __init__(self, config: RulesConfig) -> None:
-        self._rules = tuple((name, _lowered(rule)) for name, rule in config.rule.items())
+        self._rules = tuple(_Rule(name, _lowered(rule)) for name, rule in config.rule.items())
         self._reader = TaskReader(config.sure)
 
     def rank(self, request: Request, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
@@ -35,10 +38,30 @@ class Rules:
             LoadError: The classifier of tasks was needed, and its file is damaged.
         """
         facts = _Facts(request, self._reader)
-        for name, rule in self._rules:
+        for rule in self._rules:
             if facts.fulfil(rule):
-                return _applied(name, rule, candidates)
+                return _applied(rule.name, rule.config, candidates)
         return candidates
+
+
+@attrs.frozen
+class _Rule:
+    """A rule, its names spelt as they are compared.
+
+    Attributes:
+        name: As in the settings.
+        config: Conditions and what follows.
+        words: Finds any of its words; None where it has none.
+    """
+
+    name: str
+    config: RuleConfig
+    words: re.Pattern[str] | None = attrs.field(init=False)
+
+    @words.default
+    def _compile(self) -> re.Pattern[str] | None:
+        words = self.config.words
+        return re.compile(_WHOLE_WORDS.format("|".join(map(re.escape, words)))) if words else None
 
 
 class _Facts:
@@ -49,10 +72,14 @@ class _Facts:
         self._reader = reader
         self._task: str | None = None
         self._text: str | None = None
+        self._tokens: int | None = None
 
-    def fulfil(self, rule: RuleConfig) -> bool:
+    def fulfil(self, rule: _Rule) -> bool:
         """Tell whether all conditions hold, the cheap ones first."""
-        return self._names(rule) and self._length(rule) and self._words(rule) and self._tasks(rule)
+        config = rule.config
+        return (
+            self._names(config) and self._length(config) and self._words(rule.words) and self._tasks(config)
+        )
 
     def _names(self, rule: RuleConfig) -> bool:
         terms = self._request.terms
@@ -66,16 +93,16 @@ class _Facts:
     def _length(self, rule: RuleConfig) -> bool:
         if not (rule.least_tokens or rule.most_tokens):
             return True
-        tokens = about_tokens(self._request)
-        return rule.least_tokens <= tokens <= (rule.most_tokens or tokens)
+        if self._tokens is None:
+            self._tokens = about_tokens(self._request)
+        return rule.least_tokens <= self._tokens <= (rule.most_tokens or self._tokens)
 
-    def _words(self, rule: RuleConfig) -> bool:
-        if not rule.words:
+    def _words(self, words: re.Pattern[str] | None) -> bool:
+        if words is None:
             return True
         if self._text is None:
             self._text = searched(self._request)
-        text = self._text
-        return any(_contains(text, word) for word in rule.words)
+        return words.search(self._text) is not None
 
     def _tasks(self, rule: RuleConfig) -> bool:
         if not rule.tasks:
@@ -101,17 +128,6 @@ def _lowered(rule: RuleConfig) -> RuleConfig:
 
 def _casefolded(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name.casefold() for name in names)
-
-
-def _contains(text: str, word: str) -> bool:
-    """Look for whole words."""
-    start = text.find(word)
-    while start >= 0:
-        end = start + len(word)
-        if not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum()):
-            return True
-        start = text.find(word, start + 1)
-    return False
 
 
 def _applied(name: str, rule: RuleConfig, candidates: Sequence[Candidate]) -> Sequence[Candidate]:

@@ -69,7 +69,7 @@ class TaskClassifier:
 
     @classmethod
     def shipped(cls) -> Self:
-        """Read the file that is installed with the plugin, 0.3 MB.
+        """Read the file that is installed with the plugin, 0.15 MB.
 
         Raises:
             LoadError: It is damaged.

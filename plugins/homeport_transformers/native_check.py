@@ -23,7 +23,7 @@ def findings(config: TransformersConfig) -> list[Finding]:
     try:
         isa = choose_isa(config.isa, usable_isas())
     except LoadError as error:
-        return [Finding(ok=False, message=error.message, hint=error.hint or _REBUILD)]
+        return [Finding(ok=False, message=error.message, hint=error.hint or _REBUILD, usable=False)]
     if isa is None:
         return [Finding(ok=True, message=f"this CPU lacks AVX2: torch computes, {_COST} than native kernels")]
     return [Finding(ok=True, message=f"native kernels are built, and use {isa.name} here")]
@@ -32,7 +32,7 @@ def findings(config: TransformersConfig) -> list[Finding]:
 def _absent(wanted: str) -> Finding:
     if wanted != "auto":
         message = f"isa is {wanted!r}, but native kernels are not built: no model loads"
-        return Finding(ok=False, message=message, hint=_REBUILD)
+        return Finding(ok=False, message=message, hint=_REBUILD, usable=False)
     if sys.platform != "linux" or platform.machine() != "x86_64":
         return Finding(ok=True, message="torch computes; native kernels are for x86-64 Linux")
     message = f"native kernels are not built: torch computes, {_COST}"

@@ -14,10 +14,10 @@ from homeport.config.logs import configure_logging
 from homeport.config.settings import Settings
 from homeport.domain.errors import ConfigError, HomeportError
 from homeport.gateway.assembly import GatewayAssembly
+from homeport.gateway.checking import all_faults
 from homeport.gateway.pipeline import Gateway
 from homeport.models.local import LocalBackend
 from homeport.models.room import Room
-from homeport.plugin.checking import settings_faults
 from homeport.plugin.construction import Construction
 from homeport.plugin.registry import PluginRegistry
 from homeport.plugin.succession import Succession
@@ -117,7 +117,7 @@ class SettingsReload:
 
     async def _apply(self, loaded: LoadedSettings) -> ReloadReport:
         registry = self._parts.registry
-        faults = await asyncio.to_thread(settings_faults, loaded.settings, registry, loaded.origins)
+        faults = await asyncio.to_thread(all_faults, loaded.settings, registry, loaded.origins)
         if faults:
             raise ConfigError("\n".join(faults))
         succession = Succession(registry, self._parts.construction)

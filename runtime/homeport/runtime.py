@@ -16,6 +16,7 @@ from homeport.domain.errors import ConfigError, LoadError, ModelNotFoundError, S
 from homeport.domain.models import ResidentModel
 from homeport.domain.quantisation import Quantisation
 from homeport.gateway.assembly import GatewayAssembly
+from homeport.gateway.checking import all_faults
 from homeport.gateway.events import EventBus
 from homeport.gateway.pipeline import Gateway
 from homeport.gateway.routing.standings import Standings
@@ -34,7 +35,6 @@ from homeport.models.pull import Puller, PullSource
 from homeport.models.remote import RemoteBackend
 from homeport.models.room import Room
 from homeport.models.store import ModelStore
-from homeport.plugin.checking import settings_faults
 from homeport.plugin.construction import Construction
 from homeport.plugin.imports import reference_to
 from homeport.plugin.manager import load_plugins
@@ -105,7 +105,7 @@ class Runtime:
         """
         origins = origins or {}
         registry = load_plugins(settings, plugins)
-        faults = settings_faults(settings, registry, origins)
+        faults = all_faults(settings, registry, origins)
         if faults:
             raise ConfigError("\n".join(faults))
         async with AsyncExitStack() as stack:
@@ -123,7 +123,9 @@ class Runtime:
             tasks.start(standings.run(), name="standings")
             puller = builder.puller()
             stack.push_async_callback(puller.aclose)
-            yield builder.runtime(cls, backends, bus, puller, standings)
+            # The last to come is the first to go: copies settle with guards that are open.
+            copies = await stack.enter_async_context(BackgroundTasks())
+            yield builder.runtime(cls, backends, bus, puller=puller, standings=standings, copies=copies)
 
     @property
     def is_ready(self) -> bool:
@@ -157,7 +159,9 @@ class Runtime:
         """
         stored = self._aliases.canonical(ModelName.parse(name))
         try:
-            await self.gateway.unload(name)
+            for each in await self.catalog.candidates(name):
+                if each.backend in self._local:
+                    await self._local[each.backend].unload(each.model.name)
         except (ModelNotFoundError, LoadError) as error:
             logger.debug("{} cannot be unloaded; the store may still know a damaged one: {}", name, error)
         await asyncio.to_thread(self._store.delete, stored)
@@ -192,8 +196,10 @@ class _Builder:
         cls: type[Runtime],
         backends: Mapping[str, Backend],
         bus: EventBus,
+        *,
         puller: Puller,
         standings: Standings,
+        copies: BackgroundTasks,
     ) -> Runtime:
         catalog = Catalog(backends, self._aliases, self._is_installed)
         assembly = GatewayAssembly(
@@ -202,7 +208,7 @@ class _Builder:
             local=self._local,
             standings=standings,
             bus=bus,
-            tasks=self._tasks,
+            tasks=copies,
             is_strained=lambda: self._pressure.is_severe,
             chance=random.Random(),  # noqa: S311 - shares of traffic and delays are no secret
         )

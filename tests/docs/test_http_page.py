@@ -4,6 +4,7 @@ from pathlib import Path
 from homeport import Settings
 from homeport.plugin.manager import load_plugins
 from homeport.server.app import ENDPOINTS
+from homeport.server.schemas.terms import RequestTerms
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "http-api.md"
 ROW = re.compile(r"^\| `(GET|POST|DELETE|PUT)` \| `([^`]+)` \| (\w+) \|", re.MULTILINE)
@@ -24,3 +25,11 @@ def test_route_table_is_that_of_the_server():
     documented = set(ROW.findall(PAGE.read_text()))
     served = {(e.method, e.path.replace("{id:.+}", "{id}"), e.scope.value) for e in ENDPOINTS}
     assert documented == served
+
+
+def test_every_condition_of_a_request_is_documented():
+    """The table names the fields of the object ``homeport``, and no others."""
+    section = PAGE.read_text().partition("## Conditions of a request")[2].partition("\n## ")[0]
+    first_cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    documented = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
+    assert documented == set(RequestTerms.__struct_fields__)

@@ -39,6 +39,7 @@ class OrderConfig:
 
 class OrderRouter:
     built = 0
+    closed = 0
 
     def __init__(self, config: OrderConfig) -> None:
         if config.broken:
@@ -49,12 +50,28 @@ class OrderRouter:
     def rank(self, request, candidates: Sequence[Candidate]) -> Sequence[Candidate]:
         return [attrs.evolve(each, note=self.word) for each in candidates]
 
+    async def aclose(self) -> None:
+        OrderRouter.closed += 1
+
 
 @attrs.frozen(kw_only=True)
 class LimitConfig:
     """What the guard allows."""
 
     most: int = setting(1, "of something")
+
+
+class HalfRouter(OrderRouter):
+    """Is told of settings that another router is built anew for."""
+
+    latest: "HalfRouter"
+
+    def __init__(self, config: OrderConfig) -> None:
+        super().__init__(config)
+        HalfRouter.latest = self
+
+    def reconfigure(self, config: OrderConfig) -> None:
+        self.word = config.word
 
 
 class LimitGuard:
@@ -97,7 +114,10 @@ class Validator:
 class Plugin:
     @hookimpl
     def homeport_routers(self):
-        return [RouterSpec(name="order", factory=f"{HERE}:OrderRouter", config=OrderConfig)]
+        return [
+            RouterSpec(name="order", factory=f"{HERE}:OrderRouter", config=OrderConfig),
+            RouterSpec(name="half", factory=f"{HERE}:HalfRouter", config=OrderConfig, table="order"),
+        ]
 
     @hookimpl
     def homeport_guards(self):
@@ -212,6 +232,7 @@ async def test_what_cannot_change_is_named_and_the_rest_is_applied(write, runnin
         ),
         ("[gateway]\nmax_waiting = 0\n", "$.gateway.max_waiting: must be at least 1, got 0"),
         ("[gateway", "not valid TOML"),
+        ('[routes.a]\nmodels = ["../x"]\n', "can be the name of no model, tier or route (homeport.toml line"),
         ('[gateway]\nrouters = ["nobody"]\n', "$.gateway.routers: no plugin offers 'nobody'"),
         ("[plugins.order]\nwrod = 1\n", "$.plugins.order: unknown key 'wrod'; did you mean 'word'?"),
         ('[log]\nlevel = "LOUD"\n', "$.log.level: no level 'LOUD'"),
@@ -264,6 +285,40 @@ async def test_an_object_with_state_is_told_and_not_replaced(write, running):
         assert guard.config.most == 0
         assert not guard.closed
     assert guard.closed
+
+
+async def test_all_that_read_a_table_go_by_it(write, running):
+    """One reader is told and the other built anew; neither stays behind."""
+    routed = '[gateway]\nrouters = ["half", "order"]\n'
+    async with running(write(routed)) as runtime:
+        half = HalfRouter.latest
+        write(routed + "[plugins.order]\nword = 'second'\n")
+        report = await runtime.reload.run()
+        assert report.applied == ("plugins.order.word",)
+        assert HalfRouter.latest is half
+        assert (half.word, await note_of(runtime)) == ("second", "second")
+
+
+async def test_what_was_built_in_vain_is_closed_and_what_was_told_is_told_back(write, running):
+    """A fault found late leaves neither a new object behind nor an old one with new settings."""
+    routed = '[gateway]\nrouters = ["half", "order"]\n'
+    async with running(write(routed)) as runtime:
+        built, closed = OrderRouter.built, OrderRouter.closed
+        write(routed + "[plugins.order]\nword = 'second'\n[plugins.limit]\nmost = -1\n")
+        with pytest.raises(PluginError):
+            await runtime.reload.run()
+        assert (OrderRouter.built - built, OrderRouter.closed - closed) == (1, 1)
+        assert (HalfRouter.latest.word, await note_of(runtime)) == ("first", "first")
+
+
+async def test_what_was_replaced_is_closed_at_the_end(write, running):
+    """Requests may still use it, so it stays open as long as the host does."""
+    async with running(write(ROUTED)) as runtime:
+        built, closed = OrderRouter.built, OrderRouter.closed
+        write(ROUTED + "[plugins.order]\nword = 'second'\n")
+        await runtime.reload.run()
+        assert (OrderRouter.built - built, OrderRouter.closed - closed) == (1, 0)
+    assert OrderRouter.closed - closed == 2
 
 
 async def test_reloads_take_turns(write, running):

@@ -3,12 +3,14 @@ import pytest
 from homeport import (
     BackendKind,
     BackendSpec,
+    ConfigError,
     GuardSpec,
     ModelNotFoundError,
     PluginError,
     Settings,
     hookimpl,
 )
+from homeport.config.gateway_settings import RouteSettings
 from homeport.config.settings import PluginSettings
 from homeport.models.store import ModelStore
 from homeport.runtime import Runtime
@@ -33,6 +35,31 @@ async def test_model_that_was_damaged_meanwhile_can_be_removed(tmp_path, install
         assert await runtime.catalog.list() == ()
         with pytest.raises(ModelNotFoundError):
             await runtime.remove("tiny")
+
+
+async def test_removed_model_leaves_memory_and_no_other_does(tmp_path, install_tiny):
+    """A route of the same name is not what is removed, and need not be able to serve."""
+    install_tiny(ModelStore(tmp_path / "models"))
+    settings = Settings(
+        home=tmp_path,
+        plugins=PluginSettings(enabled=("tiny",)),
+        routes={"tiny": RouteSettings(models=("absent",))},
+    )
+    async with Runtime.open(settings, plugins={"tiny": Tiny()}) as runtime:
+        (candidate,) = await runtime.catalog.candidates("tiny")
+        await runtime.backends[candidate.backend].load("tiny:latest", None)
+        await runtime.remove("tiny")
+        assert runtime.residents() == ()
+        assert await runtime.catalog.list() == ()
+
+
+async def test_name_that_cannot_be_is_told_with_its_place(tmp_path):
+    """What is wrong with a route stops the start, and the line is named."""
+    settings = Settings(home=tmp_path, routes={"mine": RouteSettings(models=("../a",))})
+    origins = {"routes.mine.models[0]": "homeport.toml line 7"}
+    with pytest.raises(ConfigError, match=r"\$\.routes\.mine\.models\[0\].*line 7"):
+        async with Runtime.open(settings, origins=origins):
+            pass
 
 
 class Careless:

@@ -142,17 +142,19 @@ class Referee:
         return (backend.answer_to(visit.client.request) for backend in self.host.backends.values())
 
     def _retries(self) -> Iterator[str]:
-        """Compare further attempts with the budget, over every minute; its ring counts whole seconds.
+        """Compare what backends were asked again with the budget, over every minute; its ring counts seconds.
 
-        One is decided on when the attempt before it ends, and made after its pause.
+        A retry is decided on when the attempt before it ends, and made after its pause.
         """
-        calls = [call for backend in self.host.backends.values() for call in backend.calls]
-        ended: dict[str, float] = {}
+        calls = [(name, call) for name, backend in self.host.backends.items() for call in backend.calls]
+        last: dict[str, tuple[tuple[str, str], float]] = {}
         extras = []
-        for call in sorted(calls, key=lambda call: call.began_at):
-            if call.request.id in ended:
-                extras.append(ended[call.request.id])
-            ended[call.request.id] = call.ended_at
+        for name, call in sorted(calls, key=lambda pair: pair[1].began_at):
+            target = (name, call.request.model)
+            before, ended_at = last.get(call.request.id, (("", ""), 0.0))
+            if before == target:
+                extras.append(ended_at)
+            last[call.request.id] = (target, call.ended_at)
         extras.sort()
         retry = [settings.gateway.retry for settings in self._all_settings()]
         least = max(settings.least_per_minute for settings in retry)
@@ -162,7 +164,7 @@ class Referee:
             spent = sum(at - _WINDOW_SECONDS + 1 < other for other in extras[: number + 1])
             asked = sum(at - 2 * _WINDOW_SECONDS < came <= at for came in arrivals)
             if spent > max(least, share * asked):
-                yield f"{spent} further attempts in the minute before {at:.3f}, of {asked} requests"
+                yield f"{spent} retries in the minute before {at:.3f}, of {asked} requests"
 
     def _emptiness(self) -> Iterator[str]:
         stats = self.host.gateway.admission.stats()

@@ -57,7 +57,7 @@ def test_a_seed_replays():
 @pytest.mark.parametrize(
     ("place", "name", "flaw", "rule"),
     [
-        (RetryBudget, "take", lambda _self: True, "further attempts in the minute"),
+        (RetryBudget, "take", lambda _self: True, "retries in the minute"),
         (Breakers, "refusal", lambda _self, _key, _group: "breaker open", "every member of"),
         (PartialAnswer, "rest_of", lambda _self, request: request, "got '"),
         (Places, "can_start", lambda *_: True, "slots"),

@@ -127,6 +127,8 @@ class AnswerTiming:
     cached_prompt_tokens: int
     prompt_duration: int
     answer_tokens: int
+    drafted_tokens: int
+    accepted_tokens: int
     answer_duration: int
 
     @classmethod
@@ -140,6 +142,8 @@ class AnswerTiming:
             cached_prompt_tokens=_get(answer, "prompt_eval_cached_count", 0),
             prompt_duration=_get(answer, "prompt_eval_duration", 0),
             answer_tokens=_get(answer, "eval_count", 0),
+            drafted_tokens=_get(answer, "draft_count", 0),
+            accepted_tokens=_get(answer, "draft_accepted_count", 0),
             answer_duration=_get(answer, "eval_duration", 0),
         )
 

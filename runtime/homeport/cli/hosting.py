@@ -59,22 +59,29 @@ async def host_until_stopped(
 
 
 async def _reload_at(hangup: asyncio.Event, runtime: Runtime) -> None:
-    """Read the settings anew at each hang-up."""
+    """Read the settings anew at each hang-up, also after a reload that failed."""
     while True:
         await hangup.wait()
         hangup.clear()
-        with suppress(HomeportError):  # told in the log by the reload
+        try:
             await runtime.reload.run()
+        except HomeportError:
+            pass  # told in the log by the reload
+        except Exception as error:  # noqa: BLE001 - what a plugin made of its settings ends no host
+            logger.opt(exception=error).error("the settings were not reloaded: {!r}", error)
 
 
 @contextmanager
 def _hangups(stop: asyncio.Event) -> Iterator[asyncio.Event]:
-    """Give what SIGHUP sets; when it means that the terminal was closed, the host ends instead."""
+    """Give what SIGHUP sets; when it means that the terminal was closed, the host ends instead.
+
+    A host that was told to ignore hang-ups, as by nohup, outlives its terminal.
+    """
     hangup = asyncio.Event()
-    had_terminal = _has_terminal()
+    ends_with_terminal = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN and _has_terminal()
 
     def on_hangup() -> None:
-        (stop if had_terminal and not _has_terminal() else hangup).set()
+        (stop if ends_with_terminal and not _has_terminal() else hangup).set()
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGHUP, on_hangup)

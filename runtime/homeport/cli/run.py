@@ -1,5 +1,6 @@
 """``homeport run``: one question to a model, or a talk with it."""
 
+import math
 import sys
 
 import click
@@ -13,9 +14,34 @@ from homeport.cli.options import pass_invocation
 from homeport.cli.pulling import ensure_model
 from homeport.cli.repl import Talk, converse
 from homeport.cli.timing import timing_lines
+from homeport.domain.durations import keep_alive_seconds
+from homeport.domain.errors import InvalidRequestError
 
 _ONE_SHOT_TEMPERATURE = 0.0
 """A question asked twice is answered alike; of 16 sampled answers about France's capital 12 were right."""
+
+_FILL_WINDOW = -2
+"""The least ``num_predict`` that Ollama knows."""
+
+
+def _keep_alive(_ctx: click.Context, _parameter: click.Parameter, text: str | None) -> str | float | None:
+    """Read ``--keepalive``: a bare number is seconds.
+
+    Raises:
+        click.BadParameter: It is no duration.
+    """
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    value = seconds if math.isfinite(seconds) else text
+    try:
+        keep_alive_seconds(value)
+    except InvalidRequestError as error:
+        raise click.BadParameter(error.message) from error
+    return value
 
 
 @click.command("run", epilog='\b\nExample:\n  homeport run smollm2:135m "What is the capital of France?"')
@@ -29,9 +55,17 @@ _ONE_SHOT_TEMPERATURE = 0.0
     help="0 always takes the likeliest token: the default for a PROMPT. A talk leaves it to the model.",
 )
 @click.option("--seed", metavar="NUMBER", type=int, help="Makes sampling repeatable.")
-@click.option("--num-predict", metavar="COUNT", type=int, help="Longest answer in tokens.")
 @click.option(
-    "--keepalive", metavar="DURATION", help="How long the model stays in memory: 10m, 0, -1 for ever."
+    "--num-predict",
+    metavar="COUNT",
+    type=click.IntRange(min=_FILL_WINDOW),
+    help="Longest answer in tokens; -1 and -2 set no bound but the window.",
+)
+@click.option(
+    "--keepalive",
+    metavar="DURATION",
+    callback=_keep_alive,
+    help="How long the model stays in memory: 10m, 0, -1 for ever.",
 )
 @click.option("--verbose", is_flag=True, help="Print timings after the answer.")
 @click.option(
@@ -47,7 +81,7 @@ def run(
     temperature: float | None,
     seed: int | None,
     num_predict: int | None,
-    keepalive: str | None,
+    keepalive: str | float | None,
     verbose: bool,
     nowordwrap: bool,  # noqa: ARG001
 ) -> None:
@@ -64,7 +98,7 @@ def run(
         model=model,
         system=system,
         options={name: value for name, value in options.items() if value is not None},
-        keep_alive=_keep_alive(keepalive),
+        keep_alive=keepalive,
     )
     with connected(invocation) as client:
         ensure_model(client, model)
@@ -93,13 +127,3 @@ def _question(prompt: tuple[str, ...]) -> str | None:
     if not question.strip():
         raise click.UsageError("nothing to ask: give a PROMPT, pipe one in, or start it at a terminal")
     return question
-
-
-def _keep_alive(text: str | None) -> str | float | None:
-    """Read ``--keepalive``: a bare number is seconds."""
-    if text is None:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return text

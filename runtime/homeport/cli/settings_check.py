@@ -5,7 +5,7 @@ import click
 from homeport.cli.invocation import Invocation, warn_of
 from homeport.cli.text import harmless_line
 from homeport.domain.errors import ConfigError
-from homeport.plugin.checking import settings_faults
+from homeport.gateway.checking import all_faults
 from homeport.plugin.manager import load_plugins
 from homeport.plugin.tables import table_doubts
 
@@ -24,4 +24,4 @@ def faults(invocation: Invocation) -> tuple[str, ...]:
     registry = load_plugins(loaded.settings)
     for doubt in table_doubts(loaded.settings, registry, loaded.origins):
         click.echo(f"Warning: {harmless_line(doubt)}", err=True)
-    return settings_faults(loaded.settings, registry, loaded.origins)
+    return all_faults(loaded.settings, registry, loaded.origins)

@@ -29,7 +29,7 @@ class TimeoutSettings:
 class RetrySettings:
     """Further attempts on the same backend, after errors that pass."""
 
-    extra_attempts: int = setting(2, "attempts after the first, fallbacks not counted", check=between(0, 10))
+    extra_attempts: int = setting(2, "further attempts; one where there is a fallback", check=between(0, 10))
     first_delay_seconds: float = setting(
         0.1, "upper bound of the first delay; each further one doubles", check=positive_seconds
     )
@@ -37,10 +37,8 @@ class RetrySettings:
     most_retry_after_seconds: float = setting(
         30.0, "longest Retry-After of a backend that is waited for", check=positive_seconds
     )
-    traffic_share: float = setting(
-        0.1, "share of the requests of a minute that retries and fallbacks may add", check=share
-    )
-    least_per_minute: int = setting(3, "retries and fallbacks that are always allowed", check=at_least(0))
+    traffic_share: float = setting(0.1, "share of the requests of a minute that retries may add", check=share)
+    least_per_minute: int = setting(3, "retries that a minute may always have", check=at_least(0))
 
 
 @attrs.frozen(kw_only=True)

@@ -37,7 +37,7 @@ def ollama_host(environ: Mapping[str, str]) -> list[Assignment]:
         return []
     scheme, separator, rest = text.rpartition("://")
     default_port = {"http": 80, "https": 443}.get(scheme, DEFAULT_PORT) if separator else DEFAULT_PORT
-    match = re.fullmatch(r"(?P<host>\[[^\]]*\]|[^:/]*)(:(?P<port>\d+))?(/.*)?", rest)
+    match = re.fullmatch(r"(?P<host>\[[^\]]*\]|[^:/]*)(:(?P<port>\d{1,5}))?(/.*)?", rest)
     if match is None:
         message = f"OLLAMA_HOST={text!r} is no host, host:port or URL"
         raise ConfigError(message, hint="Set it like 127.0.0.1:11434, or unset it")

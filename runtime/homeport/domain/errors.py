@@ -188,6 +188,7 @@ class CoolingError(OverloadedError):
 
     code = "loading"
     is_retried = False
+    public_text = None
 
 
 class NoRoomError(OverloadedError):
@@ -208,6 +209,23 @@ class NoRoomError(OverloadedError):
         super().__init__(text, retry_after_seconds=5, hint=hint)
         self.needed_bytes = needed_bytes
         self.free_bytes = free_bytes
+
+
+class TooManyModelsError(OverloadedError):
+    """As many models in memory as may be, and none of them leaves.
+
+    Args:
+        most: How many may be loaded.
+    """
+
+    code = "too_many_models"
+    public_text = None
+    is_retried = False
+
+    def __init__(self, most: int) -> None:
+        text = f"no more models may be in memory than {most}, and none of those that are there can leave now"
+        hint = "See them with: homeport ps; [models] most_loaded says how many may be there"
+        super().__init__(text, retry_after_seconds=5, hint=hint)
 
 
 class RateLimitedError(HomeportError):
@@ -281,6 +299,7 @@ class WorkerDiedError(GenerationError):
 
     code = "worker_died"
     is_retried = True
+    has_public_hint = True
 
 
 class BackendError(HomeportError):
@@ -305,6 +324,11 @@ class LoadError(HomeportError):
 
     code = "load_failed"
     public_text = "the model could not be loaded"
+
+    @property
+    def public_hint(self) -> str | None:
+        """The hint, or where to look for the cause, which is for those who run the host."""
+        return super().public_hint or "Where the server runs, `homeport doctor` and its log name the cause"
 
 
 class StoreError(LoadError):
@@ -342,6 +366,8 @@ class ConfigError(HomeportError):
 
 
 class PluginError(HomeportError):
-    """A plugin that breaks the contract."""
+    """A plugin that breaks the contract; another backend does not mend that."""
 
     code = "plugin"
+    falls_back = False
+    trips_breaker = False

@@ -41,6 +41,8 @@ class ModelInfo:
         is_remote: Whether requests to it leave this machine.
         slots: Sequences that its backend says it runs at once; 0 where it does not say.
         continues: Whether its backend heeds ``GenerationRequest.begun``.
+        is_away: Whether its server does not answer now; such a model is in no list for clients, and what asks
+            for it is served by a fallback.
     """
 
     name: str
@@ -65,6 +67,7 @@ class ModelInfo:
     is_remote: bool = False
     slots: int = 0
     continues: bool = False
+    is_away: bool = False
 
 
 @attrs.frozen(kw_only=True)

@@ -70,7 +70,6 @@ class GatewayAssembly:
             bus=self.bus,
         )
         return Gateway(
-            catalog=self.catalog,
             local=self.local,
             machinery=machinery,
             policy=self.policy(settings, construction, admission, breakers),

@@ -69,10 +69,17 @@ class _Feed:
     async def run(self) -> None:
         while True:
             event = await self._queue.get()
-            try:
-                await self._monitor.observe(event)
-            except Exception as error:  # noqa: BLE001 - a monitor may raise anything and harms only itself
-                logger.warning("monitor {} failed on {}: {!r}", self._name, type(event).__name__, error)
+            await self._show(event)
             if self._lost:
                 logger.warning("monitor {} was too slow and lost {} events", self._name, self._lost)
                 self._lost = 0
+
+    async def _show(self, event: Event) -> None:
+        """Show the monitor one event; what it raises, a cancellation of its own too, harms only itself."""
+        try:
+            await self._monitor.observe(event)
+        except (Exception, SystemExit, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise
+            logger.warning("monitor {} failed on {}: {!r}", self._name, type(event).__name__, error)

@@ -23,7 +23,6 @@ from homeport.gateway.reply import EmbeddingReply, Progress, Reply
 from homeport.gateway.routing.planner import RoutePlanner
 from homeport.gateway.routing.shadow import Shadow
 from homeport.models.background import BackgroundTasks
-from homeport.models.catalog import Catalog
 from homeport.models.local import LocalBackend
 from homeport.plugin.protocols import Attempt, Candidate, Request
 
@@ -39,7 +38,6 @@ class Gateway:
     """Serves requests through backends.
 
     Args:
-        catalog: Knows which backend offers which model.
         local: The backends that hold models in memory, by name.
         machinery: What all attempts share.
         policy: Rules of the settings.
@@ -52,7 +50,6 @@ class Gateway:
     def __init__(
         self,
         *,
-        catalog: Catalog,
         local: Mapping[str, LocalBackend],
         machinery: Machinery,
         policy: GatewayPolicy,
@@ -61,7 +58,6 @@ class Gateway:
         is_strained: Callable[[], bool],
         chance: random.Random,
     ) -> None:
-        self._catalog = catalog
         self._local = local
         self._machinery = machinery
         self._policy = policy
@@ -163,6 +159,7 @@ class Gateway:
             policy=policy,
             deadline=Deadline.after(_allowed_seconds(request, policy)),
             machinery=self._machinery,
+            is_shadow=True,
         )
         async with aclosing(trial.events()) as events:
             async for _ in events:

@@ -19,9 +19,10 @@ class RouteTrace:
     Attributes:
         backend: Name of the backend.
         model: Display name of the model that ran.
-        reason: ``only`` candidate, or the name of the router that put it first, ``order``, or ``fallback``.
+        reason: As ``Decision.reason`` tells it, or ``fallback`` where the first one failed.
         attempts: Tries, this one included.
         queue_ms: Milliseconds spent waiting for places, over all tries.
+        seed: With which the decision can be made again.
     """
 
     backend: str
@@ -29,12 +30,14 @@ class RouteTrace:
     reason: str
     attempts: int
     queue_ms: int
+    seed: int
 
     def header(self) -> str:
         """Render the value of ``x-homeport-route``: ASCII, at most 512 bytes, no hosts or paths."""
+        backend, model = (quote(name, safe=_HEADER_SAFE) for name in (self.backend, self.model))
         text = (
-            f"backend={self.backend}; model={quote(self.model, safe=_HEADER_SAFE)}; reason={self.reason}; "
-            f"attempts={self.attempts}; queue_ms={self.queue_ms}"
+            f"backend={backend}; model={model}; reason={self.reason}; "
+            f"attempts={self.attempts}; queue_ms={self.queue_ms}; seed={self.seed}"
         )
         return text[:_HEADER_BYTES]
 

@@ -2,9 +2,12 @@
 
 from collections.abc import AsyncGenerator, Sequence
 
-from homeport.domain.errors import RefusedError
+from homeport.domain.errors import BackendError, PluginError, RefusedError
 from homeport.domain.generation import Finished, GenerationEvent, GenerationRequest, TextDelta
-from homeport.plugin.protocols import Answer, Validator
+from homeport.gateway.deadline import Deadline
+from homeport.plugin.protocols import Answer, Validator, Verdict
+
+_STAGE = "validation"
 
 
 class Validation:
@@ -18,28 +21,58 @@ class Validation:
         self._validators = tuple(validators)
 
     async def check(
-        self, request: GenerationRequest, events: AsyncGenerator[GenerationEvent]
+        self,
+        request: GenerationRequest,
+        events: AsyncGenerator[GenerationEvent],
+        deadline: Deadline,
     ) -> AsyncGenerator[GenerationEvent]:
         """Pass events on, once the answer they make up is accepted.
 
+        Args:
+            request: What was asked.
+            events: Of the answer.
+            deadline: When the checks must be over.
+
         Raises:
             RefusedError: A validator rejected it; says which one and why.
+            PluginError: A validator failed.
+            DeadlineError: The time of the request is over.
         """
         if not self._validators:
             async for event in events:
                 yield event
             return
         held = [event async for event in events]
-        await self._accept(request, held)
+        async with deadline.stage(_STAGE, None):
+            await self._accept(request, held)
         for event in held:
             yield event
 
     async def _accept(self, request: GenerationRequest, events: Sequence[GenerationEvent]) -> None:
         text = "".join(event.text for event in events if isinstance(event, TextDelta))
-        end = next(event for event in events if isinstance(event, Finished))
+        end = next((event for event in events if isinstance(event, Finished)), None)
+        if end is None:
+            raise BackendError("the backend gave something else than an answer")
         answer = Answer(text, end.reason)
         for name, validator in self._validators:
-            verdict = await validator.check(request, answer)
+            verdict = await _verdict(name, validator, request, answer)
             if not verdict.accepted:
                 message = f"validator {name!r} rejected the answer: {verdict.reason}"
                 raise RefusedError(message)
+
+
+async def _verdict(name: str, validator: Validator, request: GenerationRequest, answer: Answer) -> Verdict:
+    """Ask one validator; its bug says nothing about the backend, and no answer passes unseen.
+
+    Raises:
+        PluginError: It failed; names it.
+    """
+    try:
+        verdict = await validator.check(request, answer)
+    except RefusedError:
+        raise
+    except Exception as error:
+        raise PluginError(f"validator {name!r} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(verdict, Verdict):
+        raise PluginError(f"validator {name!r} gave {type(verdict).__name__}, which is no Verdict")
+    return verdict

@@ -38,10 +38,11 @@ class Catalog:
         self._spelt: dict[str, str] = {}
 
     async def list(self) -> tuple[ModelInfo, ...]:
-        """List every model under each of its names, as its preferred backend offers it, newest first."""
+        """List every model that is there, under each of its names, by its preferred backend, newest first."""
         found: dict[str, ModelInfo] = {}
         for candidate in await self.offers():
-            found.setdefault(candidate.model.name.lower(), candidate.model)
+            if not candidate.model.is_away:
+                found.setdefault(candidate.model.name.lower(), candidate.model)
         for model in tuple(found.values()):
             for name in self._other_names(model):
                 found.setdefault(name.lower(), attrs.evolve(model, name=name, alias_of=model.name))

@@ -36,7 +36,8 @@ class Cooldown:
         if failed is not None and now < failed.until:
             left = failed.until - now
             message = f"{name} could not be loaded a short while ago; it is tried again in {left:.0f} s"
-            raise CoolingError(message, retry_after_seconds=math.ceil(left))
+            hint = "Where the server runs, `homeport doctor` and its log name the cause"
+            raise CoolingError(message, retry_after_seconds=math.ceil(left), hint=hint)
 
     def note_revision(self, revision: int) -> None:
         """Forget failures with a store that has changed since: their models may have been mended."""

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -21,6 +22,9 @@ from homeport.models.restarts import Restarts
 from homeport.models.room import Room
 from homeport.models.store import ModelStore, StoredModel
 from homeport.worker.process import WorkerProcess
+
+if TYPE_CHECKING:
+    from homeport.models.names import ModelName
 
 
 class ModelManager:
@@ -59,7 +63,7 @@ class ModelManager:
         self._revision = 0
         self._cooldown = Cooldown()
         self._restarts = Restarts()
-        self._pinned: set[str] = set()
+        self._pinned: set[str | ModelName] = set()
         self._residents: dict[str, Residency] = {}
         self._running: set[Residency] = set()
         self._loads: dict[str, asyncio.Future[None]] = {}
@@ -106,16 +110,22 @@ class ModelManager:
     async def pin(self, model: StoredModel) -> None:
         """Load a model and keep it: it leaves only by :meth:`unload`, and comes back when its worker died.
 
+        What a pull puts in its place stays likewise, once it was asked for.
+
         Raises:
             HomeportError: As :meth:`use`; it is pinned all the same, from its next load on.
         """
-        self._pinned.add(model.digest)
+        self._pinned |= {model.digest, model.name}
         resident = await self._resident(model, self._window(model.manifest.context_length, None))
         resident.is_pinned = True
         resident.stop_clock()
 
     async def unload(self, digest: str) -> None:
-        """Let a model go as soon as nobody uses it; one that is not loaded is gone already."""
+        """Let a model go as soon as nobody uses it; one that is being loaded serves those who wait first."""
+        load = self._loads.get(digest)
+        if load is not None:
+            with suppress(HomeportError):  # told to those who asked for it
+                await asyncio.shield(load)
         resident = self._residents.get(digest)
         if resident is not None:
             await self._retire(resident, "requested")
@@ -137,8 +147,9 @@ class ModelManager:
         """
         for resident in tuple(self._residents.values()):
             if resident.model.digest not in digests:
-                self._take_out(resident, "replaced")
-                if not resident.users:
+                if resident.users:
+                    self._take_out(resident, "replaced")
+                else:
                     self._let_go(resident, "replaced")
 
     def is_resident(self, digest: str) -> bool:
@@ -171,9 +182,9 @@ class ModelManager:
 
     async def close(self) -> None:
         """End all workers, those too that were about to end."""
-        self._residents.clear()
-        for resident in tuple(self._running):
-            await self._end(resident, "closed")
+        for resident in self._running:
+            self._take_out(resident, "closed")
+        await asyncio.gather(*(self._end(resident, "closed") for resident in self._running))
 
     def _window(self, trained: int, wanted: int | None) -> int:
         window = wanted or self._settings.context_length
@@ -236,7 +247,7 @@ class ModelManager:
             keep_alive_seconds=self._keep_alive_seconds,
             end=self._retire,
             loaded_at=asyncio.get_running_loop().time(),
-            is_pinned=model.digest in self._pinned,
+            is_pinned=not self._pinned.isdisjoint({model.digest, model.name}),
         )
 
     def _note_failure(self, model: StoredModel, error: BaseException, revision: int) -> None:
@@ -255,17 +266,18 @@ class ModelManager:
         return old
 
     async def _watch(self, resident: Residency) -> None:
-        """Hand out what the worker sends until it ends, by our will or its own."""
+        """Hand out what the worker sends until it ends, and then give back what it had."""
         await resident.worker.listen()
         model = resident.model
-        if self._residents.get(model.digest) is resident:
+        has_died = self._residents.get(model.digest) is resident
+        if has_died:
             logger.error("the worker of {} died (pid {})", model.name.display, resident.worker.pid)
             self._restarts.note_death(model.digest, now=asyncio.get_running_loop().time())
-            del self._residents[model.digest]
-            await self._end(resident, "died")
-            if resident.is_pinned:
-                with suppress(HomeportError):  # told already, and tried again by the next request
-                    await self._resident(model, resident.context_length)
+            self._take_out(resident, "died")
+        await self._end(resident, resident.retired_for or "died")
+        if has_died and resident.is_pinned:
+            with suppress(HomeportError):  # told already, and tried again by the next request
+                await self._resident(model, resident.context_length)
 
     def _start_clock(self, resident: Residency, seconds: float) -> None:
         """Let an idle model leave after some time, or at once when it is out of service."""

@@ -59,8 +59,13 @@ class RemoteBackend:
 
     @property
     def address(self) -> str:
-        """Where it sends requests; empty where it does not tell."""
-        return self._backend.address if isinstance(self._backend, Addressed) else ""
+        """Where it sends requests; empty where it does not tell, or fails to."""
+        try:
+            told: object = self._backend.address if isinstance(self._backend, Addressed) else ""
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything
+            logger.error("backend {} cannot tell its address: {!r}", self._name, error)
+            return ""
+        return told if isinstance(told, str) else ""
 
     def stats(self) -> Mapping[str, object]:
         """Give its figures; none where it counts nothing, or fails to tell."""

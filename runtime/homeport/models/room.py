@@ -7,7 +7,7 @@ import attrs
 from loguru import logger
 
 from homeport.config.model_settings import ModelSettings
-from homeport.domain.errors import NoRoomError
+from homeport.domain.errors import NoRoomError, OverloadedError, TooManyModelsError
 from homeport.domain.memory_amount import MemoryAmount
 from homeport.models.claim import Claim, Held
 from homeport.models.footprint import Footprint
@@ -57,9 +57,7 @@ class Room:
         machine: Machine = _MACHINE,
         may_evict: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._most_loaded = settings.most_loaded
-        self._most_memory = MemoryAmount.parse(settings.most_memory)
-        self._least_free = MemoryAmount.parse(settings.least_free)
+        self.reconfigure(settings)
         self._machine = machine
         self._may_evict = may_evict
         self._claims: list[Claim] = []
@@ -72,7 +70,9 @@ class Room:
 
     def reconfigure(self, settings: ModelSettings) -> None:
         """Grant memory within other bounds from now on; what was granted stays."""
-        self._settings = settings
+        self._most_loaded = settings.most_loaded
+        self._most_memory = MemoryAmount.parse(settings.most_memory)
+        self._least_free = MemoryAmount.parse(settings.least_free)
 
     async def claim(self, name: str, footprint: Footprint, *, within_seconds: float) -> Claim:
         """Get memory for a load, waiting for it where that can help.
@@ -84,6 +84,7 @@ class Room:
 
         Raises:
             NoRoomError: It does not fit; with what it needs and what it could have.
+            TooManyModelsError: It would, but no more models may be loaded.
         """
         claim = await self._grant(name, footprint)
         if claim is not None:
@@ -92,7 +93,7 @@ class Room:
             async with asyncio.timeout(within_seconds), self._line:
                 return await self._make_room(name, footprint)
         except TimeoutError as error:
-            raise _refused(footprint, self._left_bytes()) from error
+            raise self._refused(footprint, self._left_bytes()) from error
 
     def release(self, claim: Claim) -> None:
         """Take back what a model had, whose process has ended."""
@@ -161,12 +162,12 @@ class Room:
         """Give up where it would not help if every model left that may.
 
         Raises:
-            NoRoomError: With what it needs and what it could have.
+            OverloadedError: As :meth:`claim`.
         """
         going = [claim for claim in self._claims if claim.may_leave] if self._may_evict() else []
         reachable = self._left_bytes() + sum(map(self._taken_bytes, going))
         if footprint.least_bytes > reachable or self._is_full(len(self._claims) - len(going)):
-            raise _refused(footprint, reachable)
+            raise self._refused(footprint, reachable)
 
     def _is_coming(self, footprint: Footprint) -> bool:
         """Say whether those on their way out suffice."""
@@ -202,6 +203,13 @@ class Room:
     def _is_full(self, count: int) -> bool:
         return bool(self._most_loaded) and count >= self._most_loaded
 
+    def _refused(self, footprint: Footprint, free_bytes: int) -> OverloadedError:
+        """Say what was missing: memory, or where there was enough of it, a place among the models."""
+        if self._is_full(len(self._claims)) and footprint.least_bytes <= free_bytes:
+            return TooManyModelsError(self._most_loaded)
+        hint = "See what is in memory with: homeport ps"
+        return NoRoomError(footprint.least_bytes, free_bytes, hint=hint)
+
 
 @attrs.frozen(kw_only=True)
 class _Look:
@@ -231,8 +239,3 @@ async def _dismiss(claim: Claim | None) -> bool:
     logger.info("{} has to leave memory", claim.name)
     await claim.tenant.leave("evicted")
     return True
-
-
-def _refused(footprint: Footprint, free_bytes: int) -> NoRoomError:
-    hint = "See what is in memory with: homeport ps"
-    return NoRoomError(footprint.least_bytes, free_bytes, hint=hint)

@@ -241,8 +241,10 @@ class Standing:
         latency_seconds: Smoothed time to a first token, of requests of this kind; None where unknown.
         success_rate: Smoothed share of attempts that ended well, 0 to 1; 1 where unknown.
         is_resident: Whether it is in memory, or somewhere that we need not know.
-        weight: Share of the traffic it is meant to have beside its equals, > 0.
+        weight: Share of the traffic it is meant to have beside its equals; 0 is none, where
+            another one can serve.
         tier: The tier it was found in; empty where it was named.
+        served_before: Whether it served the request before this one in its conversation.
     """
 
     in_flight: int = 0
@@ -301,6 +303,7 @@ class Attempt:
         request: What was asked.
         candidate: Who is to serve it.
         number: 1 for the first try, counted over retries and fallbacks.
+        was_sent: Whether the backend was asked; one that was turned away before cost nobody anything.
         usage: What it used, when it ended; of one that broke off, what is known.
         seconds: How long the backend worked on it, when it ended.
         error: What it failed with, when it failed; an ``asyncio.CancelledError`` where the client left.
@@ -309,6 +312,7 @@ class Attempt:
     request: Request
     candidate: Candidate
     number: int = 1
+    was_sent: bool = False
     usage: Usage | None = None
     seconds: float = 0.0
     error: BaseException | None = None

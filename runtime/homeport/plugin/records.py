@@ -79,11 +79,14 @@ class Finding:
         ok: Whether nothing is to be mended; false is a warning, for it works less well than it could.
         message: What was seen, on one line, with figures.
         hint: How to mend it; needed where ``ok`` is false.
+        usable: Whether the backend can serve at all. False is a failure where something is to be mended, and
+            where nothing is, the backend is switched off.
     """
 
     ok: bool
     message: str
     hint: str = ""
+    usable: bool = attrs.field(default=True, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         if not self.ok and not self.hint:

@@ -52,9 +52,11 @@ class Succession:
         told: list[tuple[Reconfigurable, object]] = []
         for table, cls in self._classes.items():
             before, after = plugin_config(old, table, cls), plugin_config(new, table, cls)
-            if before == after or not self._are_told(table):
+            if before == after or not self.may_change(table):
                 continue
             for each in self._construction.built_for(table):
+                if not isinstance(each, Reconfigurable):
+                    continue
                 try:
                     each.reconfigure(after)
                 except Exception as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from difflib import get_close_matches
 from typing import TypeVar
 
 import msgspec
@@ -9,6 +10,7 @@ from aiohttp import hdrs, web
 
 from homeport.domain.errors import InvalidRequestError, RequestTooLargeError
 from homeport.server.quoting import quoted
+from homeport.server.schemas.terms import RequestTerms
 from homeport.server.state import RUNTIME
 
 MAX_DEPTH = 64
@@ -17,6 +19,7 @@ MAX_DEPTH = 64
 _NO_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[^\[\]{}"]++', re.DOTALL)
 _AS_SQUARE = bytes.maketrans(b"{}", b"[]")
 _TYPE_PROBLEM = re.compile(r"Expected `(?P<wanted>.+?)`, got `(?P<got>.+?)`(?: - at `\$\.?(?P<field>.*)`)?")
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(?P<name>.*)` - at `\$\.(?P<field>homeport)`")
 _OTHER_PROBLEM = re.compile(r"(?P<problem>.+?) - at `\$\.?(?P<field>.*)`")
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
@@ -116,6 +119,12 @@ def _invalid(problem: str) -> InvalidRequestError:
     if typed:
         wanted = " or ".join(kind for kind in typed["wanted"].split(" | ") if kind != "null")
         problem, field = f"expected {wanted}, got {typed['got']}", typed["field"]
+    elif unknown := _UNKNOWN_FIELD.fullmatch(problem):
+        known = RequestTerms.__struct_fields__
+        near = get_close_matches(unknown["name"], known, n=1)
+        allowed = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        field = f"{unknown['field']}.{unknown['name']}"
+        problem = f"unknown field; {allowed}"
     else:
         other = _OTHER_PROBLEM.fullmatch(problem)
         problem, field = (other["problem"].lower(), other["field"]) if other else (problem, None)

@@ -3,7 +3,7 @@
 import attrs
 from aiohttp import web
 
-from homeport.domain.errors import InvalidRequestError, ModelNotFoundError
+from homeport.domain.errors import InvalidRequestError, ModelNotFoundError, NoBackendError
 from homeport.gateway.attempts.breaker_stats import BreakerStats
 from homeport.gateway.target import TargetKey
 from homeport.runtime import Runtime
@@ -44,7 +44,7 @@ async def _target(runtime: Runtime, wanted: BreakerCommand) -> TargetKey:
         return exact
     try:
         offers = await runtime.catalog.candidates(wanted.model)
-    except ModelNotFoundError:
+    except (ModelNotFoundError, NoBackendError):
         offers = ()
     for offer in offers:
         if offer.backend == wanted.backend:

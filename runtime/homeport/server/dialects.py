@@ -18,6 +18,7 @@ from homeport.domain.errors import (
     OverloadedError,
     RateLimitedError,
     RequestTooLargeError,
+    TooManyModelsError,
     UnauthorizedError,
 )
 from homeport.domain.generation import Usage
@@ -44,6 +45,7 @@ _OPENAI_CODES = {
     NoRoomError.code: "server_busy",
     OverloadedError.code: "server_busy",
     RateLimitedError.code: "rate_limit_exceeded",
+    TooManyModelsError.code: "server_busy",
     RequestTooLargeError.code: "request_too_large",
     UnauthorizedError.code: "invalid_api_key",
 }

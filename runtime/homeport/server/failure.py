@@ -1,6 +1,7 @@
 """Errors as clients see them: a status and a text that names no path, host or cause."""
 
 import http
+import math
 from datetime import UTC, datetime
 
 import attrs
@@ -105,7 +106,7 @@ def _headers(error: HomeportError) -> dict[str, str]:
 
 def _retry_after(seconds: float) -> dict[str, str]:
     bounded = min(max(seconds, _LEAST_RETRY_SECONDS), _MOST_RETRY_SECONDS)
-    return {hdrs.RETRY_AFTER: str(int(bounded))}
+    return {hdrs.RETRY_AFTER: str(math.ceil(bounded))}
 
 
 def _seconds_until(moment: datetime | None) -> float:

@@ -148,7 +148,6 @@ class Metrics:
         for priority, depth in zip(Priority, queue.depths, strict=True):
             self._depth.labels(_class(priority)).set(depth)
         self._running.set(queue.active)
-        self._pressure.set(runtime.pressure.percent)
         return generate_latest(_WithoutTimes(self._registry))
 
     def _end(self, event: RequestEnded) -> None:
@@ -182,6 +181,7 @@ class Metrics:
         for state, amount in (("total", machine.total_bytes), ("available", machine.available_bytes)):
             if amount is not None:
                 self._memory.labels(state).set(amount)
+        self._pressure.set(machine.pressure_percent)
         self._process_bytes.clear()
         self._cpu.clear()
         for role, processes in (("host", (machine.host,)), ("worker", machine.workers)):

@@ -6,7 +6,7 @@ from contextlib import suppress
 import attrs
 import psutil
 
-from homeport.worker.memory import available_bytes, total_bytes
+from homeport.worker.memory import available_bytes, pressure_percent, total_bytes
 
 
 @attrs.frozen(kw_only=True)
@@ -37,12 +37,14 @@ class MachineUse:
         workers: Those of models, none that has just ended.
         total_bytes: Memory of the machine or its control group; None where the system does not tell.
         available_bytes: What of it is free; likewise.
+        pressure_percent: Share of the last 10 s in which some task waited for memory; 0 where it is not told.
     """
 
     host: ProcessUse
     workers: tuple[ProcessUse, ...]
     total_bytes: int | None
     available_bytes: int | None
+    pressure_percent: float
 
 
 def machine_use(workers: Mapping[int, str]) -> MachineUse:
@@ -59,6 +61,7 @@ def machine_use(workers: Mapping[int, str]) -> MachineUse:
         workers=tuple(_uses(workers)),
         total_bytes=memory[0],
         available_bytes=memory[1],
+        pressure_percent=pressure_percent(),
     )
 
 

@@ -94,7 +94,7 @@ def _process(runtime: Runtime, machine: MachineUse, version: str) -> schema.Host
         uptime_seconds=time.monotonic() - runtime.started_at,
         memory_total_bytes=machine.total_bytes,
         memory_available_bytes=machine.available_bytes,
-        memory_pressure_percent=runtime.pressure.percent,
+        memory_pressure_percent=machine.pressure_percent,
         strain=runtime.pressure.strain.name.lower(),
         processes=[schema.ProcessStats(**attrs.asdict(each)) for each in (machine.host, *machine.workers)],
     )

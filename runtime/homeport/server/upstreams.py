@@ -26,12 +26,21 @@ async def check_upstreams(backends: Mapping[str, Backend], host: str, port: int)
         ConfigError: One is ours: each request would come back to us.
     """
     for name, backend in backends.items():
-        url = URL(backend.address) if isinstance(backend, Addressed) else URL()
+        url = _url(backend.address) if isinstance(backend, Addressed) else URL()
         if url.host is None or url.port != port or not await _meet(url.host, host):
             continue
         message = f"backend {name!r} points at {_place(url)}, which is where this homeport listens"
         hint = "Let this homeport listen elsewhere, as in: homeport serve --port 11435; or set another url"
         raise ConfigError(message, hint=hint)
+
+
+def _url(address: str) -> URL:
+    """Read an address; nobody can be asked at one that is none."""
+    try:
+        url = URL(address)
+        return url if url.host else URL()
+    except ValueError:
+        return URL()
 
 
 def _place(url: URL) -> str:

@@ -7,6 +7,7 @@ sequence so far. Any slip of the engine, a wrong slot, a lost or doubled token, 
 
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ VOCABULARY_SIZE = 257
 CONTEXT_LENGTH = 512
 _PRINTABLE_FROM = 32
 _PRINTABLE = 95
+_NO_MESSAGE = b"\xc1"
+"""The one byte that MessagePack never uses."""
 
 
 @attrs.frozen(kw_only=True)
@@ -36,11 +39,13 @@ class ChecksumConfig:
         step_seconds: How long one step takes.
         die_at_token: The process ends hard when a sequence reaches this length; None lives.
         fail_at_token: A step raises when a sequence reaches this length; None works.
+        lie_at_token: The worker sends what is no message when a sequence reaches this length; None does not.
     """
 
     step_seconds: float = 0.0
     die_at_token: int | None = None
     fail_at_token: int | None = None
+    lie_at_token: int | None = None
 
 
 class ChecksumModel:
@@ -108,6 +113,9 @@ class ChecksumModel:
         cached[row.start :] = row.tokens
         if self._config.die_at_token is not None and len(cached) >= self._config.die_at_token:
             os._exit(13)
+        if self._config.lie_at_token is not None and len(cached) >= self._config.lie_at_token:
+            channel = int(sys.argv[1])  # as the host tells a worker
+            os.write(channel, len(_NO_MESSAGE).to_bytes(4, "big") + _NO_MESSAGE)
         if self._config.fail_at_token is not None and len(cached) >= self._config.fail_at_token:
             message = f"a sequence reached {len(cached)} tokens"
             raise ArithmeticError(message)

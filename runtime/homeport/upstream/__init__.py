@@ -8,7 +8,7 @@ from homeport.upstream.address import is_loopback, upstream_url
 from homeport.upstream.hops import HOPS_FACT, HOPS_HEADER, MOST_HOPS, hops_headers
 from homeport.upstream.lines import Lines
 from homeport.upstream.listing import ModelListing
-from homeport.upstream.model_facts import EPOCH, estimated_tokens, read_moment, tagged
+from homeport.upstream.model_facts import EPOCH, answer_tokens, estimated_tokens, read_moment, tagged
 from homeport.upstream.pool import ConnectionPool, PoolSettings
 from homeport.upstream.refused import NoSuchPathError, UnreachableError
 from homeport.upstream.reply import MOST_LINE_BYTES, Reply
@@ -27,6 +27,7 @@ __all__ = [
     "PoolSettings",
     "Reply",
     "UnreachableError",
+    "answer_tokens",
     "estimated_tokens",
     "finished_vectors",
     "hops_headers",

@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+import attrs
 from loguru import logger
 
 from homeport.domain.errors import DrainingError, HomeportError, OverloadedError
@@ -25,12 +26,13 @@ _JITTER = 0.1
 
 
 class ModelListing:
-    """Looks at a server in the background; while it is away there are no models, and the log tells.
+    """Looks at a server in the background; while it is away its models are marked so, and the log tells.
 
     Args:
         backend: Its name, for messages.
         look: Asks the server; raises where it is away.
         every_seconds: Pause between looks.
+        expected: Models that it is known to have before it was seen, marked as away.
         is_busy: Whether the server proves by its work that it is there, so that a look can wait.
     """
 
@@ -40,6 +42,7 @@ class ModelListing:
         look: Callable[[], Awaitable[Sequence[ModelInfo]]],
         *,
         every_seconds: float,
+        expected: Sequence[ModelInfo] = (),
         is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self.is_up = False
@@ -48,7 +51,7 @@ class ModelListing:
         self._every_seconds = every_seconds
         self._is_busy = is_busy
         self._random = random.Random()  # noqa: S311 - it spreads looks, it keeps no secret
-        self._models: tuple[ModelInfo, ...] = ()
+        self._models = tuple(expected)
         self._told: str | None = None
         self._looked = asyncio.Event()
         self._wake = asyncio.Event()
@@ -87,7 +90,7 @@ class ModelListing:
     def watching(self) -> Iterator[None]:
         """Watch a request.
 
-        Where nobody takes connections, or work, the models are gone at once. After other faults it is looked
+        Where nobody takes connections, or work, the models are away at once. After other faults it is looked
         at again.
         """
         try:
@@ -137,7 +140,8 @@ class ModelListing:
         self._looked.set()
 
     def _go(self, error: Exception) -> None:
-        self._models, self.is_up = (), False
+        self._models = tuple(attrs.evolve(model, is_away=True) for model in self._models)
+        self.is_up = False
         self._tell(f"{type(error).__name__}: {error}")
 
     def _tell(self, fault: str) -> None:

@@ -25,6 +25,16 @@ def read_moment(told: str | float | None) -> datetime:
         return EPOCH
 
 
+def answer_tokens(pieces: int, size_bytes: int) -> int:
+    """Guess how many tokens an answer had whose server does not count: a piece may hold many.
+
+    Args:
+        pieces: In which it came.
+        size_bytes: Of all its text.
+    """
+    return max(pieces, -(-size_bytes // _BYTES_PER_TOKEN))
+
+
 def estimated_tokens(text: object) -> int:
     """Guess how many tokens a text has, at least one, where a server does not count."""
     return len(str(text).encode(errors="replace")) // _BYTES_PER_TOKEN + 1

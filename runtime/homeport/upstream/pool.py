@@ -16,7 +16,7 @@ from homeport.domain.errors import BackendError, DeadlineError, HomeportError
 from homeport.upstream.address import is_loopback
 from homeport.upstream.pool_stats import PoolStats
 from homeport.upstream.refused import Refused, UnreachableError
-from homeport.upstream.reply import Reply
+from homeport.upstream.reply import Reply, cause_of
 
 _MOST_ERROR_BYTES = 65536
 
@@ -94,7 +94,7 @@ class ConnectionPool:
         try:
             try:
                 reply = await self._exchange(method, path, body, headers or {})
-                await self._check(reply, model)
+                await self._check(reply, model, headers or {})
             except HomeportError as error:
                 failed = error.trips_breaker
                 raise
@@ -127,10 +127,10 @@ class ConnectionPool:
             )
         return Reply(settings.backend, response, settings.total_seconds)
 
-    async def _check(self, reply: Reply, model: str) -> None:
+    async def _check(self, reply: Reply, model: str, sent: Mapping[str, str]) -> None:
         if reply.status == http.HTTPStatus.OK:
             return
-        text = (await reply.read(_MOST_ERROR_BYTES)).decode(errors="replace")
+        text = _without_key((await reply.read(_MOST_ERROR_BYTES)).decode(errors="replace"), sent)
         backend = self._settings.backend
         logger.debug("backend {} answered {}: {!r:.500}", backend, reply.status, text)
         raise Refused(
@@ -173,7 +173,13 @@ class ConnectionPool:
             raise UnreachableError(f"backend {backend!r} at {url} cannot be reached: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
             self._stats.connection_errors += 1
-            raise BackendError(f"backend {backend!r} at {url} broke off: {error!r}") from error
+            raise BackendError(f"backend {backend!r} at {url} broke off: {cause_of(error)}") from error
+
+
+def _without_key(text: str, sent: Mapping[str, str]) -> str:
+    """Take the key out of what a server says of a request: some repeat it."""
+    key = sent.get("Authorization", "").rpartition(" ")[2]
+    return text.replace(key, "[key]") if key else text
 
 
 def _proxy(url: URL) -> str | None:

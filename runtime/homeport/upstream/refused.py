@@ -104,7 +104,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: datetime | None = None)
         seconds = _until(text, now or datetime.now(UTC))
     if math.isnan(seconds):
         return _DEFAULT_RETRY_AFTER_SECONDS
-    return max(math.ceil(min(seconds, MOST_RETRY_AFTER_SECONDS)), _DEFAULT_RETRY_AFTER_SECONDS)
+    return math.ceil(min(max(seconds, _DEFAULT_RETRY_AFTER_SECONDS), MOST_RETRY_AFTER_SECONDS))
 
 
 def _until(text: str, now: datetime) -> float:

@@ -20,6 +20,12 @@ _DRAIN_SECONDS = 0.25
 """How long the end of an answer may take behind its last line, so that its connection can be used again."""
 _MOST_DRAINED_BYTES = 65536
 
+
+def cause_of(error: Exception) -> str:
+    """Say what broke. The form for programmers would show the headers of the request, the key among them."""
+    return f"{type(error).__name__}: {error}"
+
+
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
@@ -142,4 +148,4 @@ class Reply:
             self.failed = True
             raise DeadlineError("backend", self._total_seconds) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise self.fault(f"broke off in the middle of an answer: {error!r}") from error
+            raise self.fault(f"broke off in the middle of an answer: {cause_of(error)}") from error

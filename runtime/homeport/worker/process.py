@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import msgspec
 from loguru import logger
 
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
@@ -157,7 +158,7 @@ class WorkerProcess:
     async def listen(self) -> None:
         """Hand out what the worker sends, until it ends; run this as a task beside the requests.
 
-        A worker that hangs is killed.
+        A worker that hangs, or sends what is no message, is killed.
         """
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(self._watch())
@@ -203,22 +204,26 @@ class WorkerProcess:
     async def close(self) -> None:
         """End the process: closing the channel tells it to go, a kill follows where it does not."""
         self._writer.close()
-        with contextlib.suppress(ConnectionError):
-            await self._writer.wait_closed()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._process.wait()
         except (TimeoutError, asyncio.CancelledError) as error:
             logger.warning("the worker of {} (pid {}) does not go; it is killed", self._model, self.pid)
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._kill()
+            self._writer.transport.abort()  # what it did not read
             await self._process.wait()
             if isinstance(error, asyncio.CancelledError):
                 raise
 
     async def _receive(self) -> None:
         while (payload := await receive_async(self._reader)) is not None:
-            match from_worker_decoder.decode(payload):
+            try:
+                message = from_worker_decoder.decode(payload)
+            except msgspec.DecodeError as error:
+                logger.error("the worker of {} (pid {}) is killed, it sent {}", self._model, self.pid, error)
+                self._kill()
+                return
+            match message:
                 case Beat() as beat:
                     self._pulse.feel(beat)
                 case Ready():
@@ -236,6 +241,9 @@ class WorkerProcess:
         logger.error(
             "the worker of {} (pid {}) has not moved for {:g} s; it is killed", self._model, self.pid, seconds
         )
+        self._kill()
+
+    def _kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 

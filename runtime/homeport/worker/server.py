@@ -79,7 +79,8 @@ class WorkerServer:
             message = self._next_message(engine)
             if message is not None:
                 self._handle(engine, message)
-                self._steps += 1
+                # Before the first step nothing counts as one: that step may take as long as a load.
+                self._steps += bool(self._steps)
         self._watch_memory(engine)
         self._tell(engine.step())
         self._steps += 1

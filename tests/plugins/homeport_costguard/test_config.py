@@ -32,6 +32,7 @@ def test_table_is_read_as_documented():
             {"budgets": {"a": {"scope": "planet"}}},
             r"\$\.plugins\.cost-guard\.budgets\.a\.scope: must be one of global",
         ),
+        ({"budgets": {"a": {"match": "x"}}}, "match is 'x', but a budget of scope global counts all"),
         ({"budgets": {"a": {"period": "week"}}}, "period: must be one of day, month, total, got 'week'"),
         ({"budgets": {"a": {"hard_usd": -1.0}}}, "hard_usd: must be an amount of USD"),
         ({"budgets": {"a": {"hard_usd": float("nan")}}}, "hard_usd: must be an amount"),

@@ -1,4 +1,5 @@
 import asyncio
+import time
 
 import attrs
 import pytest
@@ -16,10 +17,11 @@ from homeport import (
     Usage,
 )
 from homeport.testing import in_virtual_time, run_virtual
+from homeport_costguard.config import PriceSettings
 from homeport_costguard.guard import CostGuard
 from homeport_costguard.ledger_file import FILE_NAME, LedgerError
 
-from .conftest import FREE, candidate, config, request, run
+from .conftest import FREE, USED, candidate, config, request, run
 from .ledger_view import check_sums, rows, spent
 
 ROOM_FOR_TEN = 10
@@ -329,6 +331,58 @@ async def test_other_settings_are_taken_while_attempts_run(opened, tmp_path):
         with pytest.raises(BudgetError, match="'all'"):
             await run(guard)
     assert spent(tmp_path)[0] == 19
+
+
+async def test_budget_that_comes_while_a_free_attempt_runs_counts_it(opened, tmp_path):
+    """What was in no budget when it began takes its room in the new one, and gives it back if it fails."""
+    async with opened() as guard:
+        attempt = Attempt(request=request(), candidate=FREE)
+        async with guard.attempt(attempt):
+            guard.reconfigure(config(budgets={"all": {"hard_calls": 1}}))
+            with pytest.raises(BudgetError, match="'all'"):
+                await run(guard, who=FREE)
+            attempt.usage = USED
+        with pytest.raises(BudgetError, match="'all'"):
+            await run(guard, who=FREE)
+        guard.reconfigure(config())
+        with pytest.raises(BackendError):
+            async with guard.attempt(Attempt(request=request(), candidate=FREE)):
+                guard.reconfigure(config(budgets={"all": {"hard_calls": 2}}))
+                raise BackendError("gone")
+        await run(guard, who=FREE)
+    assert spent(tmp_path)[3] == 2
+    check_sums(tmp_path)
+
+
+@pytest.mark.parametrize("bound", [2**63 - 1, 10**25])
+async def test_absurd_bound_of_an_answer_breaks_no_sum(opened, tmp_path, bound):
+    """A worst case beyond 64 bits is held as the largest amount, and a budget still refuses it."""
+    async with opened() as guard:
+        await run(guard, request(max_tokens=bound))
+    async with opened(config(budgets={"all": {"hard_usd": 1e9}})) as guard:
+        with pytest.raises(BudgetError, match="'all'"):
+            await run(guard, request(max_tokens=bound))
+    check_sums(tmp_path)
+
+
+async def test_budget_of_a_model_is_found_with_its_tag_too(opened):
+    """``paid:latest`` and ``paid`` are one model."""
+    budgets = {"one": {"scope": "model", "match": "paid:latest", "hard_calls": 0}}
+    async with opened(config(budgets=budgets)) as guard:
+        with pytest.raises(BudgetError, match="'one'"):
+            await run(guard)
+
+
+async def test_long_prompt_is_measured_once_for_all_candidates(opened):
+    """63 objections to two megabytes of umlauts took 80 ms when each measured the prompt anew."""
+    asked = request("\u00e4" * 1_000_000)
+    candidates = [candidate(f"paid-{number}:latest") for number in range(63)]
+    prices = {"paid*": PriceSettings(input=1.0, as_of="2026-11-01")}
+    async with opened(config(prices=prices, budgets={"all": {"hard_usd": 100.0}})) as guard:
+        await run(guard, asked, candidates[0])
+        began = time.process_time()
+        assert not any(guard.objection(asked, each) for each in candidates)
+        assert time.process_time() - began < 0.03
 
 
 async def test_settings_that_cannot_be_used_leave_the_old_ones_in_force(opened, tmp_path):

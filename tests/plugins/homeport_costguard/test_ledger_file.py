@@ -4,9 +4,11 @@ from contextlib import closing, suppress
 
 import pytest
 
+from homeport import Attempt
+from homeport_costguard import writer
 from homeport_costguard.ledger_file import FILE_NAME, LedgerError, open_for_reading, open_ledger
 
-from .conftest import run
+from .conftest import FREE, USED, candidate, request, run
 from .ledger_view import check_sums, rows, spent
 
 MOST_UNTIL_FULL = 2000
@@ -50,6 +52,53 @@ async def test_damaged_ledger_is_set_aside_under_a_dated_name(opened, tmp_path, 
     assert aside.read_bytes() == broken
     assert any(line.startswith("ERROR") and aside.name in line for line in log)
     assert spent(tmp_path)[3] == 1
+
+
+async def test_ledger_that_is_damaged_while_it_is_in_use_loses_no_charge(opened, tmp_path, log):
+    """What has run is charged in the new ledger that is begun, and nobody sees an error of the database."""
+    path = tmp_path / FILE_NAME
+    async with opened() as guard:
+        for _ in range(200):
+            await run(guard)
+        attempt = Attempt(request=request(), candidate=candidate())
+        async with guard.attempt(attempt):
+            with closing(sqlite3.connect(path)) as other:
+                other.execute("INSERT INTO facts VALUES ('a test', '')")
+                other.commit()
+                other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            whole = path.read_bytes()
+            path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+            attempt.usage = USED
+        with suppress(LedgerError):
+            await run(guard)
+        await run(guard)
+    assert len(list(tmp_path.glob("ledger.damaged-*.sqlite3"))) == 1
+    assert spent(tmp_path)[3] == 3
+    check_sums(tmp_path)
+
+
+async def test_free_entries_do_not_push_out_paid_ones_while_nothing_can_be_written(
+    opened, tmp_path, monkeypatch, log
+):
+    """Of what cannot be written, that which costs nothing is left out first."""
+    monkeypatch.setattr(writer, "MOST_WAITING", 20)
+    async with opened() as guard:
+        ledger = guard._writer._ledger
+        attempt = Attempt(request=request(), candidate=candidate())
+        async with guard.attempt(attempt):
+            ledger.close()
+            ledger._file = tmp_path / "nowhere" / FILE_NAME
+            attempt.usage = USED
+        for _ in range(100):
+            await run(guard, who=FREE)
+            guard._writer._start()
+            await guard._writer._round()
+        assert len(guard._writer._held) == 20
+        ledger._file = tmp_path / FILE_NAME
+    assert len([line for line in log if "cannot be opened" in line and "settled" not in line]) == 1
+    assert any("can be written again" in line for line in log)
+    assert rows(tmp_path, "SELECT model, count(*) FROM entries GROUP BY 1") == [("own", 19), ("paid", 1)]
+    check_sums(tmp_path)
 
 
 def test_ledger_of_a_later_version_is_refused_and_left_alone(tmp_path):

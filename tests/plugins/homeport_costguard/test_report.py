@@ -112,7 +112,27 @@ def test_changed_row_is_reported(spent, cost):
     with closing(sqlite3.connect(spent / FILE_NAME)) as connection, connection:
         connection.execute("UPDATE entries SET micro_usd = 0 WHERE model = 'paid' AND job = 'j'")
     assert json.loads(cost("report", "--json"))["damaged"] == 1
-    assert "1 entries have a wrong checksum" in cost("report")
+    assert "1 entries have a wrong checksum and are in no sum" in cost("report")
+
+
+@pytest.mark.parametrize("by", ["day", "tag", "class", "agent"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "micro_usd = 10000000",
+        "tags = '{bad'",
+        "day = 'x026-11-21'",
+        "agent = CAST(x'ff41' AS TEXT)",
+        "request = CAST(1.5 AS REAL)",
+    ],
+)
+def test_damaged_row_is_in_no_sum(spent, cost, by, change):
+    """Whatever is damaged in an entry, the others are summed, and one is told to be wrong."""
+    with closing(sqlite3.connect(spent / FILE_NAME)) as connection, connection:
+        connection.execute(f"UPDATE entries SET {change} WHERE model = 'paid' AND job = 'j'")
+    report = json.loads(cost("report", "--by", by, "--json"))
+    assert (report["damaged"], report["total"]["calls"], report["total"]["micro_usd"]) == (1, 2, 19)
+    assert sum(by_name(report).values()) == {"tag": 38}.get(by, 19)
 
 
 def test_names_of_clients_do_not_steer_the_terminal(cost, opened, tmp_path):

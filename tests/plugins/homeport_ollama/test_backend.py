@@ -32,8 +32,11 @@ from homeport import (
     Usage,
 )
 from homeport.testing.raw_server import Move, chunk, head, whole
+from homeport.upstream import listing
 from homeport_ollama.backend import OllamaBackend
 from homeport_ollama.config import OllamaConfig
+
+from .conftest import SHOWN, TAG, play_models
 
 HELLO = (
     {"message": {"role": "assistant", "content": "Hel"}, "done": False},
@@ -100,6 +103,27 @@ async def test_model_is_shown_once(ollama, start):
         while sum(each.path == "/api/tags" for each in ollama.asked) < 3:  # noqa: ASYNC110 - a server tells nobody
             await asyncio.sleep(0.01)
     assert sum(asked.path == "/api/show" for asked in ollama.asked) == 1
+
+
+async def test_look_that_takes_too_long_goes_on_where_it_was(raw, start, monkeypatch):
+    """An Ollama with so many models that describing them outlasts a look is there after a few looks."""
+    monkeypatch.setattr(listing, "_LOOK_SECONDS", 0.3)
+    play_models(raw, {"name": "a:1"}, {"name": "b:1"})
+    raw.play("POST", "/api/show", [whole(SHOWN)], [Move.HANG], [whole(SHOWN)])
+    backend = start(raw, health_seconds=0.05)
+    async with asyncio.timeout(10):
+        while len(await backend.models()) != 2:  # noqa: ASYNC110 - a server tells nobody
+            await asyncio.sleep(0.01)
+    shown = [asked.body["model"] for asked in raw.asked if asked.path == "/api/show"]
+    assert shown == ["a:1", "b:1", "b:1"]
+
+
+async def test_huge_template_is_left_out(raw, start):
+    """It is only for people to read, and a thousand models must not fill our memory."""
+    play_models(raw, TAG)
+    raw.play("POST", "/api/show", [whole(SHOWN | {"template": "x" * 100_000})])
+    (model,) = await start(raw).models()
+    assert (model.template, model.context_length) == ("", 8192)
 
 
 @pytest.mark.parametrize(
@@ -212,6 +236,14 @@ async def test_answer_is_the_same_wherever_it_is_split(ollama, start):
         events = await answer(backend, ask())
         assert (text_of(events), events[-1]) == ("Hellö", FINISHED)
     assert backend.stats()["hit_rate"] > 0.9
+
+
+async def test_answer_that_is_not_counted_is_guessed_by_its_bytes(ollama, start):
+    """A server that packs a whole answer into one line and counts nothing is not taken for one token."""
+    packed = {"message": {"content": "word " * 400}, "done": True}
+    ollama.play("POST", "/api/chat", streamed(packed))
+    events = await answer(start(ollama), ask())
+    assert events[-1].usage.completion_tokens == 500
 
 
 @pytest.mark.parametrize("ending", [[chunk(b"")], [Move.CLOSE], [Move.RESET]])

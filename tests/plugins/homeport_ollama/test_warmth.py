@@ -1,5 +1,7 @@
 import asyncio
 
+from loguru import logger
+
 from homeport.testing.raw_server import whole
 
 
@@ -24,3 +26,18 @@ async def test_model_that_cannot_be_kept_warm_harms_no_other(ollama, start):
     async with asyncio.timeout(10):
         while backend.stats()["models_cached"] != 1:  # noqa: ASYNC110 - figures tell nobody
             await asyncio.sleep(0.01)
+
+
+async def test_model_that_cannot_be_kept_warm_is_told_once(ollama, start):
+    """A name that is misspelt does not fill the log, a line each half minute for ever."""
+    ollama.play("POST", "/api/generate", [whole({"error": "model not found"}, 404)])
+    told = []
+    handler = logger.add(lambda line: told.append(str(line)), format="{message}", level="WARNING")
+    try:
+        start(ollama, warm=("gone",), health_seconds=0.02)
+        async with asyncio.timeout(10):
+            while sum(each.path == "/api/generate" for each in ollama.asked) < 4:  # noqa: ASYNC110 - likewise
+                await asyncio.sleep(0.01)
+    finally:
+        logger.remove(handler)
+    assert sum("cannot keep gone warm" in line for line in told) == 1

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import math
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -30,6 +31,7 @@ from homeport import (
     UnsupportedError,
 )
 from homeport.testing.raw_server import Move, chunk, head, whole
+from homeport_remote import answers
 
 CHAT = "/v1/chat/completions"
 PIECES = (
@@ -205,6 +207,25 @@ async def test_nonsense_in_a_stream_is_an_error_of_the_backend(other, start, sai
         await answer(await start(other))
 
 
+async def test_event_of_endless_empty_lines_is_an_error_and_holds_nobody(other, start, monkeypatch):
+    """60,000 empty lines of data took half a minute when their sizes were summed up anew at each."""
+    monkeypatch.setattr(answers, "MOST_LINE_BYTES", 100_000)
+    other.play("POST", CHAT, [*stream(b"data:\n" * 60_000)])
+    backend = await start(other)
+    began = time.process_time()
+    with pytest.raises(BackendError, match="an event of more than 100000 bytes"):
+        await answer(backend)
+    assert time.process_time() - began < 2
+
+
+async def test_answer_that_is_not_counted_is_guessed_by_its_bytes(other, start):
+    """A server that packs a whole answer into one piece and tells no usage is not taken for one token."""
+    packed = {"choices": [{"delta": {"content": "word " * 400}, "finish_reason": "stop"}]}
+    other.play("POST", CHAT, stream(data(packed), DONE))
+    events = await answer(await start(other))
+    assert events[-1].usage.completion_tokens == 500
+
+
 async def test_error_within_a_stream_is_told_by_how_far_it_came(other, start):
     """Before any text another try may do; afterwards the generation has failed."""
     backend = await start(other)
@@ -355,3 +376,11 @@ async def test_another_homeport_is_told_urgency_and_deadline_but_not_who_asks(ra
     assert (body["keep_alive"], body["num_ctx"], body["truncation"]) == (-1, 512, "disabled")
     assert (body["top_k"], body["min_p"], body["repeat_penalty"]) == (40, 0.0, 1.0)
     assert "secret-agent" not in json.dumps(body)
+
+
+async def test_another_homeport_on_this_machine_is_told_that_nothing_may_leave_it(raw, start):
+    """It may have remote models of its own, to which it would fall back."""
+    raw.play("GET", "/v1/replica", [whole(REPLICA)])
+    raw.play("POST", CHAT, SAID)
+    await answer(await start(raw, kind="homeport"), ask("own:1b", terms=Terms(local_only=True)))
+    assert raw.asked[-1].body["homeport"] == {"priority": "normal", "local_only": True}

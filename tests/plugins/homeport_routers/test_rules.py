@@ -1,5 +1,8 @@
+import time
+
 import pytest
 
+from homeport import ChatPrompt, GenerationRequest, Message, Role, Terms
 from homeport_routers.config import RuleConfig, RulesConfig
 from homeport_routers.rules import Rules
 
@@ -31,6 +34,9 @@ def three(candidate):
         ({"words": ("first class",)}, {"text": "Was it First Class?"}, True),
         ({"words": ("class",)}, {"text": "A classic, of classes"}, False),
         ({"words": ("pass-word", "secret")}, {"text": "my secret."}, True),
+        ({"words": ("c++",)}, {"text": "in C++"}, True),
+        ({"words": ("a.b",)}, {"text": "axb"}, False),
+        ({"words": ("secret",)}, {"text": "topsecret, then a secret_key"}, True),
         ({"least_tokens": 100}, {"text": "a" * 500}, True),
         ({"least_tokens": 100}, {"text": "a" * 50}, False),
         ({"most_tokens": 100}, {"text": "a" * 500}, False),
@@ -93,6 +99,16 @@ def test_long_prompts_are_searched_at_both_ends(ask, three, names):
     """A word behind a megabyte of text is found."""
     router = rules(it={"words": ("needle",), "prefer": ("there",)})
     assert names(router.rank(ask("hay " * 400_000 + "needle"), three))[0] == "there"
+
+
+def test_hostile_text_does_not_hold_the_loop(three):
+    """A word of one letter took 1.7 s in eight megabytes of it when each place was looked at."""
+    prompt = ChatPrompt(tuple(Message(Role.USER, "a" * 1_000_000) for _ in range(8)))
+    asked = GenerationRequest(id="r", model="auto", prompt=prompt, terms=Terms(seed=1))
+    router = rules(it={"words": ("a",), "refuse": True})
+    began = time.process_time()
+    assert list(router.rank(asked, three)) == three
+    assert time.process_time() - began < 0.5
 
 
 def test_sizes_stand_in_for_tiers(ask, candidate, names):

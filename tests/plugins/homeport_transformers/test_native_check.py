@@ -61,5 +61,6 @@ def test_an_instruction_set_that_the_cpu_lacks_is_told_before_a_model_is_loaded(
         pytest.skip("this CPU has them all")
     [finding] = findings(TransformersConfig(isa="amx"))
     assert not finding.ok
+    assert not finding.usable
     assert best.name in finding.message
     assert 'isa = "auto"' in finding.hint

@@ -132,6 +132,14 @@ def broken(config):
     raise ValueError("no wheel at all")
 
 
+def stuck(config):
+    return [Finding(False, "all wheels are off", hint="Put wheels on", usable=False)]
+
+
+def off(config):
+    return [Finding(True, "off: it has no road", usable=False)]
+
+
 def silent(config):
     return [Finding(False, "it squeaks")]
 
@@ -163,6 +171,7 @@ def backend_findings(echo_homeport, tmp_path):
         (tmp_path / "homeport.toml").write_text(settings)
         done = echo_homeport("doctor", "--json", HOMEPORT_CONFIG=str(tmp_path / "homeport.toml"))
         entries = json.loads(done.stdout)["findings"]
+        run.usable = next(entry for entry in entries if entry["check"] == "backends")
         return done.returncode, [entry for entry in entries if entry["check"] == "backend echo"]
 
     return run
@@ -174,6 +183,22 @@ def test_a_backend_says_how_well_it_can_work_here(backend_findings):
     assert code == 0
     assert (seen["state"], seen["detail"]) == ("ok", "2 wheels turn")
     assert (topple["state"], topple["detail"], topple["fix"]) == ("warning", "it may topple", "Add wheels")
+
+
+def test_a_backend_that_can_serve_nothing_is_a_failure(backend_findings):
+    """It is not called usable, and where no other is, the way to mend it is named."""
+    code, (finding,) = backend_findings("stuck")
+    assert code == 1
+    assert (finding["state"], finding["fix"]) == ("failed", "Put wheels on")
+    assert backend_findings.usable["state"] == "failed"
+    assert backend_findings.usable["fix"] == "See what is said of backend echo"
+
+
+def test_a_backend_that_is_switched_off_is_not_called_usable(backend_findings):
+    """Nothing about it is to be mended."""
+    _, (finding,) = backend_findings("off")
+    assert (finding["state"], finding["detail"]) == ("ok", "off: it has no road")
+    assert backend_findings.usable["detail"] == "none is usable, so no model can run"
 
 
 def test_a_check_knows_the_settings_of_its_backend(backend_findings):

@@ -80,6 +80,22 @@ def test_closing_the_terminal_ends_the_server(at_terminal):
     assert os.waitstatus_to_exitcode(os.waitpid(terminal.pid, 0)[1]) == 0
 
 
+def test_a_server_started_to_outlive_its_terminal_does(at_terminal, free_port):
+    """Under nohup a hang-up is no wish to end."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        terminal = at_terminal("serve")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    terminal.await_text("listening on")
+    terminal.hang_up()
+    client = Client(Address(host="127.0.0.1", port=free_port))
+    for _ in range(50):
+        assert client.ask("GET", "/api/version")["version"]
+    os.kill(terminal.pid, signal.SIGINT)
+    assert os.waitstatus_to_exitcode(os.waitpid(terminal.pid, 0)[1]) == 0
+
+
 def test_a_reload_needs_the_key(serving, settings_file):
     """Who may not use the server may not change it."""
     with serving("--config", settings_file(""), "serve", HOMEPORT_API_KEY="k") as live:

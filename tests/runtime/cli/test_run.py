@@ -122,6 +122,10 @@ def test_sampling_options_reach_the_model(echo_homeport, server):
     [
         (("--temperature", "-1"), "not in the range x>=0"),
         (("--seed", "x"), "not a valid integer"),
+        (("--num-predict", "-5"), "not in the range x>=-2"),
+        (("--keepalive", "3parsecs"), 'unknown unit "parsecs"'),
+        (("--keepalive", "nan"), 'invalid duration "nan"'),
+        (("--keepalive", "1e999"), "in duration"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error(echo_homeport, options, said):

@@ -30,6 +30,13 @@ def test_cached_tokens_do_not_make_the_prompt_look_faster():
     """The prompt's rate counts only the tokens that were evaluated."""
     timing = AnswerTiming.from_wire({**FINAL_CHUNK, "prompt_eval_cached_count": 13})
     assert "prompt eval rate:     100.00 tokens/s" in timing_lines(timing)
+    assert "prompt cached:        13 token(s), not evaluated again" in timing_lines(timing)
+
+
+def test_tokens_guessed_ahead_are_told():
+    """With how many of them were right."""
+    timing = AnswerTiming.from_wire({**FINAL_CHUNK, "draft_count": 40, "draft_accepted_count": 31})
+    assert "drafted:              40 token(s), 31 accepted" in timing_lines(timing)
 
 
 def test_figures_that_are_not_told_are_left_out():

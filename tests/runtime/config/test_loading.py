@@ -64,6 +64,13 @@ def test_ollama_host_is_read_as_ollama_does(text, host, port):
     assert (server.host, server.port) == (host, port)
 
 
+@pytest.mark.parametrize("text", ["a:b", "a b:1:2", "localhost:" + "9" * 5000])
+def test_ollama_host_that_is_none_is_an_error(text):
+    """What is no host and port is refused, however long it is."""
+    with pytest.raises(ConfigError, match="OLLAMA_HOST"):
+        load(environ={"OLLAMA_HOST": text})
+
+
 def test_variables_become_the_type_of_their_setting():
     """Lists are split at commas, numbers and switches are read."""
     settings = load(

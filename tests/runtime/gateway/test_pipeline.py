@@ -29,7 +29,7 @@ from homeport import (
 )
 from homeport.config.settings import GatewaySettings
 from homeport.runtime import Runtime
-from homeport.testing import EchoBackend, EchoPlugin
+from homeport.testing import EchoBackend, EchoPlugin, Fault, Script, ScriptedBackend, in_virtual_time
 
 HERE = __name__
 
@@ -127,6 +127,34 @@ class Stuck:
 
     async def observe(self, event):
         await asyncio.Event().wait()
+
+
+def dead():
+    """Build a backend that nobody reaches."""
+    return ScriptedBackend("dead", {"m:latest": [Script(fault=Fault.CONNECT)]})
+
+
+def healthy():
+    """Build a backend that serves another model."""
+    return ScriptedBackend("healthy", {"n:latest": [Script()]})
+
+
+class DeadAndHealthy:
+    @hookimpl
+    def homeport_backends(self):
+        for name in ("dead", "healthy"):
+            yield BackendSpec(name=name, kind=BackendKind.REMOTE, factory=f"{HERE}:{name}")
+
+
+class Moody(Noting):
+    """A monitor that is cancelled or leaves the house, and comes back."""
+
+    moods = (asyncio.CancelledError, SystemExit, ValueError)
+
+    async def observe(self, event):
+        await super().observe(event)
+        if self.seen.qsize() <= len(self.moods):
+            raise self.moods[self.seen.qsize() - 1]
 
 
 class Everything:
@@ -229,6 +257,21 @@ async def test_router_that_leaves_nobody_refuses(tmp_path):
             await answer(door, ask("hi"))
 
 
+@in_virtual_time
+async def test_dead_model_costs_its_callers_nothing_where_a_fallback_is_healthy(tmp_path):
+    """Once its breaker is open, requests go to the fallback at once and spend no budget of retries."""
+    async with gateway(tmp_path, echo=False, plugin=DeadAndHealthy(), fallbacks=("n",)) as door:
+        served = 0
+        for _ in range(100):
+            await asyncio.sleep(0.2)
+            try:
+                route, _ = await answer(door, ask("hi", model="m"))
+            except BackendError:
+                continue
+            served += route.backend == "healthy"
+    assert served >= 95
+
+
 async def test_guard_forbids_an_attempt(tmp_path):
     """A guard's refusal reaches the client and nothing is sent to the backend."""
     async with gateway(tmp_path, plugin=Everything(guard=OnlyShort)) as door:
@@ -301,6 +344,16 @@ async def test_stuck_monitor_delays_nobody(tmp_path):
         async with asyncio.timeout(20):
             for _ in range(600):
                 await answer(door, ask("hi"))
+
+
+async def test_monitor_that_raises_anything_goes_on_hearing(tmp_path):
+    """Its own cancellation, and even its leaving, end neither the host nor what it is told."""
+    async with gateway(tmp_path, plugin=Everything(monitors=(Moody,))) as door:
+        for _ in range(3):
+            await answer(door, ask("hi"))
+        async with asyncio.timeout(10):
+            heard = [await Moody.seen.get() for _ in range(9)]
+    assert len(heard) == 9
 
 
 async def test_answer_that_just_stops_is_an_error(tmp_path):

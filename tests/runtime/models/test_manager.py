@@ -22,7 +22,7 @@ from homeport import (
     WorkerDiedError,
 )
 from homeport.config.settings import ModelSettings
-from homeport.domain.errors import CoolingError, NoRoomError
+from homeport.domain.errors import CoolingError, NoRoomError, TooManyModelsError
 from homeport.models.background import BackgroundTasks
 from homeport.models.loader import WorkerRecipe
 from homeport.models.local import LocalBackend
@@ -260,6 +260,34 @@ async def test_unload_lets_running_requests_finish(open_house):
         assert (await house.wait_for(ModelUnloaded)).reason == "requested"
 
 
+async def test_unload_during_a_load_waits_for_it(open_house):
+    """Whoever asked for the load is answered, and then the model goes, however long it was to stay."""
+    async with open_house() as house, asyncio.TaskGroup() as tasks:
+        answer = tasks.create_task(house.ask(keep_alive_seconds=math.inf))
+        await load_begun()
+        await house.backend.unload("tiny")
+        assert (await house.wait_for(ModelUnloaded)).reason == "requested"
+        assert await answer == checksum_answer("hello", 5)
+
+
+async def test_memory_comes_back_when_nobody_waits_for_the_end(open_house, install_another):
+    """A client that leaves during an unload does not keep the place of the model."""
+    async with open_house(most_loaded=1) as house:
+        another = install_another(house.store)
+        await house.ask()
+        workers()[0].suspend()
+        leaving = asyncio.create_task(house.backend.unload("tiny"))
+        async with asyncio.timeout(10):
+            while house.manager.residents():  # noqa: ASYNC110 - nothing tells it before the end
+                await asyncio.sleep(0.01)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        async with asyncio.timeout(10):
+            await house.backend.load(another.name.display, None)
+        assert len(workers()) == 1
+
+
 async def test_dead_worker_is_replaced_by_the_next_request(open_house):
     """After ``kill -9`` the running request gets an error and the next one an answer."""
     async with open_house({"step_seconds": 0.01}) as house:
@@ -331,7 +359,8 @@ async def test_load_that_fails_for_any_reason_answers_all_who_wait(open_house, m
     monkeypatch.setattr("homeport.worker.process.sys.executable", "/no/such/python")
     async with open_house() as house, asyncio.timeout(10):
         outcomes = await asyncio.gather(*(house.ask() for _ in range(3)), return_exceptions=True)
-    assert all(isinstance(outcome, LoadError) for outcome in outcomes)
+    assert isinstance(outcomes[0], LoadError)
+    assert all(isinstance(outcome, LoadError | CoolingError) for outcome in outcomes)  # it fails within 1 ms
 
 
 async def test_model_nobody_waited_for_leaves_too(open_house):
@@ -414,7 +443,7 @@ async def test_pinned_model_stays_for_whoever_asks(open_house, install_another):
         another = install_another(house.store)
         await house.backend.pin("tiny")
         await house.ask(keep_alive_seconds=0)
-        with pytest.raises(NoRoomError):
+        with pytest.raises(TooManyModelsError):
             await house.backend.load(another.name.display, None)
         (resident,) = house.manager.residents()
         assert resident.is_pinned
@@ -430,6 +459,18 @@ async def test_pinned_model_comes_back_when_its_worker_died(open_house):
         await house.backend.pin("tiny")
         workers()[0].kill()
         await house.wait_for(ModelLoaded, count=2)
+
+
+async def test_model_stays_pinned_when_a_pull_replaced_its_weights(open_house, install_another):
+    """Settings pin names, not weights."""
+    async with open_house(keep_alive="0") as house:
+        await house.backend.pin("tiny")
+        install_another(house.store, "tiny")
+        await house.backend.models()
+        assert (await house.wait_for(ModelUnloaded)).reason == "replaced"
+        await house.ask()
+        (resident,) = house.manager.residents()
+        assert resident.is_pinned
 
 
 async def test_stopped_worker_is_replaced(open_house):

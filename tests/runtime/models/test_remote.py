@@ -4,6 +4,14 @@ from homeport.models.remote import RemoteBackend
 from homeport.testing import EchoBackend
 
 
+class Lost(EchoBackend):
+    """Cannot say where it is."""
+
+    @property
+    def address(self):
+        raise OSError("lost")
+
+
 class Counting(EchoBackend):
     """Tells figures and an address."""
 
@@ -22,6 +30,7 @@ class Counting(EchoBackend):
     ("backend", "figures", "address"),
     [
         (EchoBackend(), {}, ""),
+        (Lost(), {}, ""),
         (Counting({"total_requests": 1}), {"total_requests": 1}, Counting.address),
         (Counting(KeyError("x")), {}, Counting.address),
     ],

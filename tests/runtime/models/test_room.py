@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from homeport.config.settings import ModelSettings
-from homeport.domain.errors import NoRoomError
+from homeport.domain.errors import NoRoomError, TooManyModelsError
 from homeport.domain.memory_amount import MemoryAmount
 from homeport.models.footprint import Footprint
 from homeport.models.room import Machine, Room
@@ -208,6 +208,33 @@ async def test_number_of_models_is_bounded():
     await house.load("b", 10, used_at=2)
     await house.claim(10)
     assert house.gone == ["a"]
+
+
+@in_virtual_time
+async def test_full_house_is_not_called_a_lack_of_memory():
+    """Where the number of models is the bound, the refusal says so."""
+    house = House(most_loaded=1)
+    await house.load("pinned", 10, is_pinned=True)
+    with pytest.raises(TooManyModelsError, match="than 1, and none") as refused:
+        await house.claim(10)
+    assert refused.value.status == 503
+    with pytest.raises(NoRoomError):
+        await house.claim(5000)
+
+
+@in_virtual_time
+async def test_other_bounds_hold_from_then_on():
+    """Each of the three can be changed while models are loaded."""
+    house = House(most_loaded=1)
+    await house.load("pinned", 400, is_pinned=True)
+    house.room.reconfigure(ModelSettings(most_memory=1000, least_free=1))
+    await house.claim(100)
+    house.room.reconfigure(ModelSettings(most_memory=550, least_free=1))
+    with pytest.raises(NoRoomError):
+        await house.claim(100)
+    house.room.reconfigure(ModelSettings(most_memory=1000, least_free=9450))
+    with pytest.raises(NoRoomError):
+        await house.claim(100)
 
 
 @in_virtual_time

@@ -1,5 +1,12 @@
 import asyncio
 
+import aiohttp
+
+from homeport import BackendKind, BackendSpec, Settings, hookimpl
+from homeport.config.settings import PluginSettings
+from homeport.models.store import ModelStore
+from homeport.runtime import Runtime
+from homeport.server.listener import serve
 from homeport.worker.memory import available_bytes
 
 
@@ -21,12 +28,33 @@ async def test_replica_tells_models_memory_and_load(served):
     assert (model["is_remote"], model["hops"]) == (False, 0)
 
 
-async def test_model_that_is_installed_but_not_loaded_is_not_resident(served, settings, install):
-    """It would have to be loaded first."""
-    install(settings, "shelved:1b")
-    _, answer = await served.json("GET", "/v1/replica")
-    shelved = [model for model in answer["models"] if model["name"] == "shelved:1b"]
-    assert all(model["resident"] is False for model in shelved)
+class ChecksumPlugin:
+    """Offers the checksum model as a local backend."""
+
+    @hookimpl
+    def homeport_backends(self):
+        factory = "homeport.testing.tiny_model:ChecksumModel"
+        return [BackendSpec(name="checksum", kind=BackendKind.LOCAL, factory=factory)]
+
+
+async def test_local_model_is_resident_once_it_is_loaded(tmp_path, install_tiny):
+    """Before that it would have to be loaded first."""
+    install_tiny(ModelStore(tmp_path / "models"))
+    settings = Settings(home=tmp_path, plugins=PluginSettings(enabled=("checksum",), strict=True))
+    async with (
+        Runtime.open(settings, plugins={"checksum": ChecksumPlugin()}) as runtime,
+        serve(runtime, host="127.0.0.1", port=0) as url,
+        aiohttp.ClientSession(url) as http,
+    ):
+
+        async def resident():
+            async with http.get("/v1/replica") as response:
+                (model,) = (await response.json())["models"]
+            return model["resident"], model["slots"]
+
+        assert await resident() == (False, settings.models.slots)
+        await runtime.gateway.load("tiny", None)
+        assert await resident() == (True, settings.models.slots)
 
 
 async def test_replica_says_nothing_of_hosts_and_paths(served, settings):

@@ -18,6 +18,7 @@ from homeport import (
     StoreError,
     TextDelta,
     Usage,
+    WorkerDiedError,
 )
 from homeport.config.settings import GatewaySettings
 
@@ -138,7 +139,20 @@ async def test_a_damaged_model_is_refused_with_the_way_to_mend_it(served, path, 
     assert detail["hint"] == "homeport pull x --force"
     assert "secret" not in str(answer)
     served.scripted.script = _raising(LoadError("broken", hint="see /secret/log"))
-    assert "secret" not in str(await served.json("POST", path, _body(fields, "x", model="scripted:1b")))
+    _, answer = await served.json("POST", path, _body(fields, "x", model="scripted:1b"))
+    detail = answer["error"] if path.startswith("/v1") else answer
+    assert "homeport doctor" in detail["hint"]
+    assert "secret" not in str(answer)
+
+
+@pytest.mark.parametrize(("path", "fields"), ROUTES)
+async def test_after_the_end_of_a_worker_clients_are_told_to_ask_again(served, path, fields):
+    """The next request finds a new one."""
+    served.scripted.script = _raising(WorkerDiedError("signal 9", hint="Ask again: a new worker is started"))
+    _, answer = await served.json("POST", path, _body(fields, "x", model="scripted:1b"))
+    detail = answer["error"] if path.startswith("/v1") else answer
+    assert detail["hint"] == "Ask again: a new worker is started"
+    assert "signal" not in str(answer)
 
 
 @pytest.mark.parametrize(("path", "fields"), ROUTES)

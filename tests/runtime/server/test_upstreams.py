@@ -43,6 +43,8 @@ async def test_upstream_that_is_our_own_listener_is_refused(address, host):
         ("http://192.0.2.7:11434", "127.0.0.1", 11434),
         ("http://no-such-host.invalid:11434", "0.0.0.0", 11434),
         ("", "127.0.0.1", 11434),
+        ("http://[::1:11434", "127.0.0.1", 11434),
+        ("http://x:eleven", "127.0.0.1", 11434),
     ],
 )
 async def test_others_are_allowed(address, host, port):

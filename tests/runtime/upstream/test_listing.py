@@ -1,6 +1,7 @@
 import asyncio
 from datetime import UTC, datetime
 
+import attrs
 import pytest
 
 from homeport import BackendError, InvalidRequestError, ModelInfo, OverloadedError
@@ -8,6 +9,7 @@ from homeport.upstream.listing import FIRST_LOOK_SECONDS, ModelListing
 from homeport.upstream.refused import UnreachableError
 
 MODEL = ModelInfo(name="m:1", digest="ab" * 32, backend="b", modified_at=datetime(2026, 1, 1, tzinfo=UTC))
+AWAY = attrs.evolve(MODEL, is_away=True)
 
 
 class Server:
@@ -60,24 +62,24 @@ async def test_nobody_waits_long_for_a_server_that_says_nothing(listing, server)
     assert asyncio.get_running_loop().time() - started < FIRST_LOOK_SECONDS + 0.5
 
 
-async def test_there_are_no_models_while_the_server_is_away(listing, server):
+async def test_models_are_away_while_the_server_is(listing, server):
     """It goes with the next look, and comes back with a later one, sooner than usual."""
     assert await listing.models() == (MODEL,)
     server.answer = BackendError("gone")
     listing.look_soon()
     await until(lambda: not listing.is_up)
-    assert await listing.models() == ()
+    assert await listing.models() == (AWAY,)
     server.answer = (MODEL,)
     await until(lambda: listing.is_up)
     assert await listing.models() == (MODEL,)
 
 
 async def test_server_that_takes_no_connection_is_gone_at_once(listing, server):
-    """Its models are not offered to the next request, and it is looked at again soon."""
+    """The next request is told that its models are away, and it is looked at again soon."""
     await listing.models()
     with pytest.raises(UnreachableError), listing.watching():
         raise UnreachableError("refused")
-    assert await listing.models() == ()
+    assert await listing.models() == (AWAY,)
     await until(lambda: listing.is_up)
 
 

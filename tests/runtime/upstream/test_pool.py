@@ -1,4 +1,7 @@
 import asyncio
+import shutil
+import ssl
+import subprocess
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -9,6 +12,7 @@ from homeport.testing.leaks import nothing_left_behind
 from homeport.testing.raw_server import Move, chunk, head, whole
 from homeport.upstream.address import upstream_url
 from homeport.upstream.pool import ConnectionPool, PoolSettings
+from homeport.upstream.refused import UnreachableError
 
 
 class Anything(msgspec.Struct):
@@ -133,6 +137,27 @@ async def test_silence_ends_after_the_total_time(raw):
             await ask(pool)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 20_000 + b"\r\n\r\n",
+        head() + b"zz\r\n",
+        whole(b"no such key: Bearer A-KEY", 401),
+        whole(b"no such key: Bearer A-KEY", 500),
+    ],
+)
+async def test_key_is_in_no_error(raw, said):
+    """Neither the form that errors have for programmers nor a server that repeats it brings it into a log."""
+    raw.play("GET", "/x", [said, Move.CLOSE])
+    async with pool_of(raw.url) as pool:
+        with pytest.raises(BackendError) as caught:
+            async with pool.send("GET", "/x", headers={"Authorization": "Bearer A-KEY"}) as reply:
+                await reply.read(100)
+    assert "A-KEY" not in f"{caught.value!r} {caught.value} {caught.value.hint}"
+
+
 async def test_redirect_is_not_followed(raw):
     """A key never travels to a place that the settings do not name."""
     raw.play("GET", "/x", [whole({}, 307, Location=f"{raw.url}/y")])
@@ -149,3 +174,40 @@ async def test_readers_error_passes_and_nothing_is_left_behind(raw):
         with pytest.raises(KeyError):
             async with pool.send("GET", "/s") as reply:
                 raise KeyError(await reply.line())
+
+
+@pytest.fixture
+def own_certificate(tmp_path):
+    """Settings of a server whose certificate nobody vouches for."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the command openssl to make a certificate")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            *(openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", key, "-out", certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+async def test_certificate_that_nobody_vouches_for_is_refused(own_certificate):
+    """Nothing is sent to a server that cannot prove who it is, least of all a key."""
+    heard = bytearray()
+
+    async def listen(reader, writer):
+        heard.extend(await reader.read(1000))
+        writer.close()
+
+    async with await asyncio.start_server(listen, "127.0.0.1", 0, ssl=own_certificate) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with pool_of(f"https://localhost:{port}") as pool:
+            with pytest.raises(UnreachableError, match="certificate"):
+                await ask(pool)
+    assert not heard

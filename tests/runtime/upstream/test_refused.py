@@ -61,6 +61,7 @@ def test_what_the_server_said_is_not_shown_to_clients():
         ("-5", 1),
         ("1e999", 120),
         ("nan", 1),
+        ("-inf", 1),
         ("soon", 1),
         ("", 1),
         ("Sat, 21 Nov 2026 12:00:30 GMT", 30),

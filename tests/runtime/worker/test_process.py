@@ -194,6 +194,35 @@ async def test_step_without_end_is_noticed_after_the_first(running):
             await read(worker, ask("a", "hello", 40))
 
 
+async def test_first_step_may_take_as_long_as_a_load(running):
+    """What came before it, such as reading the request, is no step."""
+    async with running(step_seconds=1.2, step_timeout_seconds=0.4, load_timeout_seconds=60) as worker:
+        assert await read(worker, ask("a", "hello", 1)) == checksum_answer("hello", 1)
+
+
+async def test_worker_that_sends_what_is_no_message_is_ended(running):
+    """Its requests are told, and whoever listens to it learns of its end as of any other."""
+    async with running(lie_at_token=10) as worker:
+        with pytest.raises(WorkerDiedError):
+            await read(worker, ask("a", "hello", 50))
+        with pytest.raises(WorkerDiedError):
+            await read(worker, ask("b", "hello"))
+
+
+async def test_stopped_process_with_unread_messages_is_closed_in_time(running):
+    """What it will never read is not waited for."""
+    async with running(slots=1) as worker:
+        os.kill(worker.pid, signal.SIGSTOP)
+        asking = asyncio.create_task(read(worker, ask("a", "x" * 4_000_000)))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        started = time.monotonic()
+        await worker.close()
+        assert time.monotonic() - started < 5
+        with pytest.raises(WorkerDiedError):
+            await asking
+
+
 async def test_worker_tells_what_it_holds(running):
     """Beats bring the peak of its memory and the tokens in its cache."""
     async with running(step_timeout_seconds=0.4) as worker:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import attrs
+
 from homeport.cli.checks.finding import Finding, failed, ok, warning
 from homeport.config.settings import Settings
 from homeport.domain.errors import HomeportError, PluginError
@@ -13,19 +15,43 @@ from homeport.plugin.records import BackendSpec
 from homeport.plugin.registry import PluginRegistry, Registered
 
 
-def backend_findings(settings: Settings, registry: PluginRegistry) -> Iterator[Finding]:
-    """Call the check of every backend that could be used."""
+@attrs.frozen(kw_only=True)
+class BackendReport:
+    """What is known of a backend.
+
+    Attributes:
+        name: Of it.
+        findings: What its check told; none where it has no check.
+        is_usable: Whether it can serve, as far as it tells.
+    """
+
+    name: str
+    findings: tuple[Finding, ...] = ()
+    is_usable: bool = True
+
+
+def backend_reports(settings: Settings, registry: PluginRegistry) -> Iterator[BackendReport]:
+    """Call the check of every backend whose requirements are met."""
     construction = Construction(settings, registry, {})
     for name, entry in registry.backends.items():
-        if entry.missing or entry.record.check is None:
-            continue
-        label = f"backend {name}"
-        try:
-            found = _call(entry.record.check, entry, construction.config(entry.record))
-        except HomeportError as error:
-            yield failed(label, error.message, fix=error.hint or f"Correct [plugins.{name}] in the settings")
-        else:
-            yield from (_shown(label, finding) for finding in found)
+        if not entry.missing:
+            yield _report(name, entry, construction)
+
+
+def _report(name: str, entry: Registered[BackendSpec], construction: Construction) -> BackendReport:
+    if entry.record.check is None:
+        return BackendReport(name=name)
+    label = f"backend {name}"
+    try:
+        found = _call(entry.record.check, entry, construction.config(entry.record))
+    except HomeportError as error:
+        fix = error.hint or f"Correct [plugins.{name}] in the settings"
+        return BackendReport(name=name, findings=(failed(label, error.message, fix=fix),))
+    return BackendReport(
+        name=name,
+        findings=tuple(_shown(label, finding) for finding in found),
+        is_usable=all(finding.usable for finding in found),
+    )
 
 
 def _call(
@@ -47,4 +73,6 @@ def _typed(found: object) -> records.Finding:
 
 
 def _shown(label: str, finding: records.Finding) -> Finding:
-    return ok(label, finding.message) if finding.ok else warning(label, finding.message, fix=finding.hint)
+    if finding.ok:
+        return ok(label, finding.message)
+    return (warning if finding.usable else failed)(label, finding.message, fix=finding.hint)

@@ -1,13 +1,13 @@
 """Plugins that failed or lack something, and what backends say of themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from homeport.cli.checks.backends import backend_findings
+from homeport.cli.checks.backends import BackendReport, backend_reports
 from homeport.cli.checks.finding import Finding, failed, ok, warning
 from homeport.config.settings import Settings
 from homeport.domain.errors import PluginError
 from homeport.plugin.manager import load_plugins
-from homeport.plugin.registry import PluginRegistry, PluginState, PluginStatus
+from homeport.plugin.registry import PluginState, PluginStatus
 
 
 def plugin_findings(settings: Settings) -> Iterator[Finding]:
@@ -21,17 +21,21 @@ def plugin_findings(settings: Settings) -> Iterator[Finding]:
     yield from faults
     if not faults:
         yield ok("plugins", ", ".join(_described(status) for status in registry.plugins) or "none installed")
-    yield _backends(registry)
-    yield from backend_findings(settings, registry)
+    reports = tuple(backend_reports(settings, registry))
+    yield _backends(reports)
+    for report in reports:
+        yield from report.findings
 
 
-def _backends(registry: PluginRegistry) -> Finding:
-    usable = [name for name, entry in registry.backends.items() if not entry.missing]
-    if not usable:
-        return failed(
-            "backends", "none is usable, so no model can run", fix="pip install 'homeport[transformers]'"
-        )
-    return ok("backends", ", ".join(usable))
+def _backends(reports: Sequence[BackendReport]) -> Finding:
+    usable = [report.name for report in reports if report.is_usable]
+    if usable:
+        return ok("backends", ", ".join(usable))
+    fix = "pip install 'homeport[transformers]'"
+    broken = [report.name for report in reports if any(each.fix for each in report.findings)]
+    if broken:
+        fix = f"See what is said of backend {' and '.join(broken)}"
+    return failed("backends", "none is usable, so no model can run", fix=fix)
 
 
 def _faults(status: PluginStatus) -> Iterator[Finding]:

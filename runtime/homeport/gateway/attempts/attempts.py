@@ -152,7 +152,7 @@ class Attempts:
                     self._report(trial, event)
                     yield event
         finally:
-            self._progress.attempts += trial.reached_backend
+            self._progress.attempts += trial.attempt.was_sent
             self._progress.waited_seconds += trial.waited_seconds
 
     def _report(self, trial: Trial, event: AnswerEvent) -> None:
@@ -175,7 +175,7 @@ class Attempts:
         """
         move = None
         if not trial.is_over:
-            move = self._course.after(error, reached_backend=trial.reached_backend)
+            move = self._course.after(error, reached_backend=trial.attempt.was_sent)
         if move is None or not self._can_go_on(move.candidate):
             raise error if trial.is_over else self._told(error)
         logger.info(
@@ -228,4 +228,5 @@ class Attempts:
             reason=self._decision.reason if is_first else _FALLBACK,
             attempts=self._number,
             queue_ms=round((self._progress.waited_seconds + trial.waited_seconds) * _MILLISECONDS),
+            seed=self._decision.seed,
         )

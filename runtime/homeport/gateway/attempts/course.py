@@ -6,7 +6,7 @@ from collections.abc import Callable
 import attrs
 
 from homeport.config.gateway_settings import RetrySettings
-from homeport.domain.errors import ContextOverflowError, HomeportError, RefusedError
+from homeport.domain.errors import ContextOverflowError, HomeportError, RefusedError, WorkerDiedError
 from homeport.gateway.attempts.retry import RetryBudget, delay_seconds
 from homeport.gateway.deadline import Deadline
 from homeport.gateway.routing.decision import Decision
@@ -63,8 +63,9 @@ class Course:
     def after(self, error: Exception, *, reached_backend: bool) -> Move | None:
         """Find the next attempt; None where there is none.
 
-        A backend that has an equal is left for it at once; one that stands alone is asked again after a
-        pause, and only then left for a fallback.
+        A backend that has an equal is left for it at once. One that stands alone is asked again after pauses;
+        where there is a fallback, once. What retries may add to the traffic is bounded over all requests;
+        going elsewhere counts, and is never refused for its sake, for it spares the backend that fails.
 
         Args:
             error: What the last attempt failed with.
@@ -77,24 +78,25 @@ class Course:
             return None
         other = self._other(error)
         if other is not None and other in self._decision.ranked:
-            return self._to(other, spends=reached_backend)
-        pause = self._pause(error) if reached_backend else None
+            return self._to(other)
+        is_asked_again = other is None or (self._tries == 1 and self._budget.left > 1)
+        pause = self._pause(error) if reached_backend and is_asked_again else None
         if pause is not None:
-            return self._again(pause)
-        return None if other is None else self._to(other, spends=reached_backend)
+            return self._again(error, pause)
+        return None if other is None else self._to(other)
 
     def _may_ask(self, error: Exception) -> bool:
         return not isinstance(error, HomeportError) or error.is_retried or error.falls_back
 
-    def _again(self, pause: float) -> Move | None:
-        if not self._budget.take():
+    def _again(self, error: Exception, pause: float) -> Move | None:
+        """Ask the same backend again; a fresh worker is started once for all whose worker died."""
+        if not isinstance(error, WorkerDiedError) and not self._budget.take():
             return None
         self._tries += 1
         return Move(self._tried[-1], pause)
 
-    def _to(self, other: Candidate, *, spends: bool) -> Move | None:
-        if spends and not self._budget.take():
-            return None
+    def _to(self, other: Candidate) -> Move:
+        self._budget.note_fallback()
         self._tries = 1
         self._tried.append(other)
         return Move(other)

@@ -11,6 +11,7 @@ from homeport.domain.generation import (
     TextDelta,
     Usage,
 )
+from homeport.gateway.routing.prompt_size import BYTES_PER_TOKEN
 from homeport.plugin.protocols import Candidate
 
 
@@ -41,8 +42,11 @@ class PartialAnswer:
 
     @property
     def usage(self) -> Usage:
-        """What is known of the tokens so far."""
-        return Usage(prompt_tokens=self.prompt_tokens or 0, completion_tokens=self.tokens)
+        """What is known of the tokens so far; a server elsewhere may put many into one piece."""
+        tokens = self.tokens
+        if self.candidate is not None and self.candidate.model.is_remote:
+            tokens = max(tokens, len(self.text.encode(errors="replace")) // BYTES_PER_TOKEN)
+        return Usage(prompt_tokens=self.prompt_tokens or 0, completion_tokens=tokens)
 
     def add(self, event: GenerationEvent | EmbeddingResult, candidate: Candidate) -> None:
         """Note an event that is about to be sent."""
@@ -70,6 +74,7 @@ class PartialAnswer:
             and self.candidate is not None
             and candidate.model.continues
             and candidate.model.digest == self.candidate.model.digest
+            and candidate.model.context_length >= self.candidate.model.context_length
         )
 
     def rest_of(self, request: GenerationRequest) -> GenerationRequest:

@@ -10,7 +10,7 @@ WINDOW_SECONDS = 60
 
 
 class RetryBudget:
-    """Bounds retries and fallbacks together to a share of the requests of the last minute.
+    """Bounds retries to a share of the requests of the last minute; fallbacks count and are not refused.
 
     Counts stand in a ring of seconds, so that memory and time do not depend on the traffic.
 
@@ -36,11 +36,20 @@ class RetryBudget:
         self._extras[place] += 1
         return True
 
+    def note_fallback(self) -> None:
+        """Count an attempt on another backend, which leaves less for retries."""
+        self._extras[self._place()] += 1
+
     @property
     def spent(self) -> int:
         """Further attempts of the last minute."""
         self._place()
         return sum(self._extras)
+
+    @property
+    def left(self) -> int:
+        """How many further attempts there may be now."""
+        return max(self.allowed - self.spent, 0)
 
     @property
     def allowed(self) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, closing, contextmanager
-from typing import cast
+from typing import TypeGuard, cast
 
 import attrs
 
@@ -69,9 +69,9 @@ class Trial:
         policy: Guards, validators and times.
         deadline: Of the request.
         machinery: What all attempts share.
+        is_shadow: Whether nobody waits for it, so that its tokens are not the caller's.
 
     Attributes:
-        reached_backend: Whether it came as far as its backend.
         is_over: Whether it gave its last event.
         waited_seconds: How long it waited for a place.
     """
@@ -84,10 +84,11 @@ class Trial:
         policy: GatewayPolicy,
         deadline: Deadline,
         machinery: Machinery,
+        is_shadow: bool = False,
     ) -> None:
         self._group = group
+        self._is_shadow = is_shadow
         self.attempt = attempt
-        self.reached_backend = False
         self.waited_seconds = 0.0
         self._policy = policy
         self._deadline = deadline
@@ -115,13 +116,13 @@ class Trial:
             stack.enter_context(self._told())
             request = await self._guarded(stack)
             stack.enter_context(self._settled(place))
-            self.reached_backend = True
+            attempt.was_sent = True
             opened = await self._opened(stack, self._addressed(request))
             patience = stack.enter_context(closing(Patience(self._deadline)))
             events = await stack.enter_async_context(aclosing(self._timed(opened, request, patience)))
             if isinstance(request, GenerationRequest):
                 generated = cast("AsyncGenerator[GenerationEvent]", events)
-                events = self._policy.validation.check(request, generated)
+                events = self._policy.validation.check(request, generated, self._deadline)
                 await stack.enter_async_context(aclosing(events))
             async for event in events:
                 self._note(event)
@@ -174,7 +175,7 @@ class Trial:
                 event = await patience.next(events, *limit)
             except StopAsyncIteration:
                 break
-            if not isinstance(event, PromptAccepted | TextDelta | Finished | EmbeddingResult):
+            if not _is_event(event, request):
                 message = f"backend {self._key.backend!r} gave {type(event).__name__}, which is no event"
                 raise BackendError(message)
             if isinstance(event, TextDelta):
@@ -266,11 +267,19 @@ class Trial:
                 uncached = attempt.usage.prompt_tokens - attempt.usage.cached_tokens
                 seconds = attempt.usage.prompt_seconds or self._first_token_seconds or 0.0
                 machinery.pace.observe(self._key, tokens=uncached, seconds=seconds)
-                machinery.admission.spend_tokens(attempt.request.owner, _tokens(attempt.usage))
+                if not self._is_shadow:
+                    machinery.admission.spend_tokens(attempt.request.owner, _tokens(attempt.usage))
 
 
 async def _embedded(backend: Backend, request: EmbeddingRequest) -> AsyncGenerator[TrialEvent]:
     yield await backend.embed(request)
+
+
+def _is_event(event: object, request: Request) -> TypeGuard[TrialEvent]:
+    """Tell what a request can be answered with from what a faulty backend may give."""
+    if isinstance(request, EmbeddingRequest):
+        return isinstance(event, EmbeddingResult)
+    return isinstance(event, PromptAccepted | TextDelta | Finished)
 
 
 def _is_prelude(event: TrialEvent) -> bool:

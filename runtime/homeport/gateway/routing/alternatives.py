@@ -1,6 +1,6 @@
 """Who else may be asked: fallbacks, a canary, a shadow."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
 import attrs
@@ -10,6 +10,7 @@ from homeport.domain.generation import GenerationRequest
 from homeport.gateway.routing.destination import Destination, Destinations
 from homeport.gateway.routing.eligibility import Eligibility, key_of
 from homeport.gateway.routing.inquiry import Inquiry
+from homeport.gateway.target import TargetKey
 from homeport.plugin.protocols import Candidate
 
 MOST_FALLBACKS = 4
@@ -32,6 +33,42 @@ class TrialKind(StrEnum):
 
     CANARY = "canary"
     SHADOW = "shadow"
+
+
+@attrs.frozen(kw_only=True)
+class Others:
+    """Who may be asked besides those that were ranked.
+
+    Attributes:
+        canary: Who is tried out first.
+        shadow: Who is asked too, without anybody waiting for it.
+        chains: Whom to ask when they fail, by what they fail with.
+    """
+
+    canary: Candidate | None
+    shadow: Candidate | None
+    chains: Mapping[Chain, tuple[Candidate, ...]]
+
+    @property
+    def everyone(self) -> dict[TargetKey, Candidate]:
+        """All of them, each once."""
+        trials = (each for each in (self.canary, self.shadow) if each is not None)
+        chained = (each for chain in self.chains.values() for each in chain)
+        return {key_of(each): each for each in (*trials, *chained)}
+
+    def among(self, allowed: Mapping[TargetKey, Candidate]) -> "Others":
+        """Keep those that are allowed, as they are given there."""
+        canary = None if self.canary is None else allowed.get(key_of(self.canary))
+        shadow = None if self.shadow is None else allowed.get(key_of(self.shadow))
+        chains = {
+            kind: tuple(allowed[key_of(each)] for each in chain if key_of(each) in allowed)
+            for kind, chain in self.chains.items()
+        }
+        return Others(canary=canary, shadow=shadow, chains=chains)
+
+    def chain(self, kind: Chain, taken: Collection[TargetKey]) -> tuple[Candidate, ...]:
+        """Give a chain without those that are asked anyway."""
+        return tuple(each for each in self.chains[kind] if key_of(each) not in taken)
 
 
 @attrs.frozen(kw_only=True)
@@ -69,6 +106,23 @@ class Alternatives:
                 known.add(key_of(each))
                 found.append(each)
         return tuple(found)
+
+    def ready(self, inquiry: Inquiry, kind: Chain) -> tuple[Candidate, ...]:
+        """Give those of a chain that could serve at once."""
+        eligibility = self.eligibility
+        return tuple(
+            each
+            for each in self.chain(inquiry, kind)
+            if not (eligibility.objection(inquiry.needs, each) or eligibility.failing_objection(each))
+        )
+
+    def others(self, inquiry: Inquiry, ranked: Sequence[Candidate]) -> Others:
+        """Find all that may be asked besides those that were ranked."""
+        return Others(
+            canary=self.canary(inquiry),
+            shadow=self.shadow(inquiry),
+            chains={kind: self.chain(inquiry, kind, ranked) for kind in Chain},
+        )
 
     def canary(self, inquiry: Inquiry) -> Candidate | None:
         """Draw whether a request is one of the share that a canary gets, and find it."""

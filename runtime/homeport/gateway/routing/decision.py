@@ -11,7 +11,8 @@ class RouteStep:
     """What one step of the routing made of the candidates.
 
     Attributes:
-        name: Of the router; ``weights``, ``canary`` and ``context`` are homeport's own.
+        name: Of the router; ``context``, ``fallback``, ``last-hope``, ``weights``, ``session`` and ``canary``
+            are homeport's own.
         order: The candidates behind it, best first, with the notes it wrote.
         failure: What it failed with; the order is then that before it.
     """

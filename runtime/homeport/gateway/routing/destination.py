@@ -1,6 +1,5 @@
 """What a name stands for: a model, a tier, a configured route, or a free choice."""
 
-import random
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,8 @@ from homeport.domain.errors import ConfigError, InvalidRequestError, Refusal
 from homeport.domain.models import Capability, ModelInfo
 from homeport.gateway.routing.eligibility import key_of
 from homeport.gateway.routing.faults import route_faults
-from homeport.gateway.routing.tiers import AUTO, INHERIT, Groups, Tier, tier_groups, tier_of
+from homeport.gateway.routing.tiers import AUTO, INHERIT, Groups, Tier, tier_groups, tier_of, word_of
 from homeport.models.catalog import Catalog
-from homeport.models.names import DEFAULT_TAG
 from homeport.plugin.protocols import Candidate
 
 if TYPE_CHECKING:
@@ -69,15 +67,19 @@ class Destinations:
         settings: Name the routes and the tiers.
 
     Raises:
-        ConfigError: A route has not as many weights as models, or a name cannot be one.
+        ConfigError: A route has not as many weights as models, a name cannot be one, or two are the same.
     """
 
     def __init__(self, catalog: Catalog, settings: Settings) -> None:
         self._catalog = catalog
         self._tiers = {name.lower(): models for name, models in settings.tiers.items() if models}
-        self._routes = {self._comparable(name): (name, route) for name, route in settings.routes.items()}
+        self._routes: dict[str, tuple[str, RouteSettings]] = {}
         self._default = settings.gateway.default_model
         faults = [fault.told({}) for fault in route_faults(settings)]
+        for name, route in settings.routes.items():
+            other, _ = self._routes.setdefault(self._comparable(name), (name, route))
+            if other != name:
+                faults.append(f"$.routes: {other!r} and {name!r} are names of one model; keep one of them")
         if faults:
             raise ConfigError("\n".join(faults))
 
@@ -92,15 +94,14 @@ class Destinations:
         Raises:
             InvalidRequestError: It is no name at all.
         """
-        route, settings = self._routes.get(self._comparable(name), ("", RouteSettings()))
+        entry = self._routes.get(self._comparable(name))
+        if entry is None:
+            return self._plain(name, offers, wanted)
+        route, settings = entry
         if settings.models:
-            found = self._members(settings, offers, wanted)
-        else:
-            plain = self._plain(name, offers, wanted)
-            if plain is None:
-                return None
-            found = plain
-        return attrs.evolve(found, route=route, settings=settings)
+            return attrs.evolve(self._members(settings, offers, wanted), route=route, settings=settings)
+        found = self._plain(name, offers, wanted)
+        return None if found is None else attrs.evolve(found, route=route, settings=settings)
 
     def names(self) -> tuple[str, ...]:
         """List the words that stand for tiers, and the configured routes."""
@@ -112,7 +113,7 @@ class Destinations:
         found = self._catalog.among(offers, name)
         if found:
             return Destination(groups=(found,), is_model=True)
-        word = _word(name)
+        word = word_of(name)
         if word == INHERIT:
             return self._inherited(offers, wanted)
         if word == AUTO:
@@ -127,7 +128,7 @@ class Destinations:
         return Destination(groups=_in_tier(groups, key), tier=key)
 
     def _inherited(self, offers: Sequence[Candidate], wanted: Capability) -> Destination | None:
-        default = Tier.BALANCED.value if _word(self._default) == INHERIT else self._default
+        default = Tier.BALANCED.value if word_of(self._default) == INHERIT else self._default
         return self.find(default, offers, wanted)
 
     def _configured_tier(self, tier: str, offers: Sequence[Candidate]) -> Destination:
@@ -150,7 +151,8 @@ class Destinations:
             candidates = [] if member is None else [each for group in member.groups[:1] for each in group]
             if not candidates:
                 missing.append(Refusal(NO_BACKEND, model, _NOT_HERE))
-            found.extend(_weighted(candidates, weight / max(len(candidates), 1)))
+            weighted = _weighted(candidates, weight / max(len(candidates), 1))
+            found.extend(weighted if route.weights else candidates)
             is_model = member is not None and member.is_model and len(route.models) == 1
         return Destination(groups=(_distinct(found),), is_model=is_model, missing=tuple(missing))
 
@@ -162,20 +164,6 @@ class Destinations:
             return name.strip().lower()
 
 
-def drawn(candidates: Sequence[Candidate], chance: random.Random) -> tuple[Candidate, ...]:
-    """Draw an order in which each candidate is first as often as its weight says.
-
-    Keys are u^(1/w) (Efraimidis and Spirakis 2006, Weighted random sampling with a reservoir); those
-    without weight come last.
-    """
-    keys = [
-        chance.random() ** (1 / each.standing.weight) if each.standing.weight > 0 else -1.0
-        for each in candidates
-    ]
-    order = sorted(range(len(keys)), key=lambda place: keys[place], reverse=True)
-    return tuple(candidates[place] for place in order)
-
-
 def _shared_parameters(models: Sequence[ModelInfo]) -> dict[str, object]:
     first, *others = [model.parameters for model in models]
     return {
@@ -183,11 +171,6 @@ def _shared_parameters(models: Sequence[ModelInfo]) -> dict[str, object]:
         for key, value in first.items()
         if all(key in other and other[key] == value for other in others)
     }
-
-
-def _word(name: str) -> str:
-    """Give a name in lower case, without the tag that some clients add to every name."""
-    return name.strip().lower().removesuffix(f":{DEFAULT_TAG}")
 
 
 def _in_tier(groups: Groups, tier: str) -> Groups:

@@ -15,6 +15,8 @@ from homeport.gateway.routing.standings import Standings
 from homeport.gateway.target import TargetKey
 from homeport.plugin.protocols import Candidate, Guard, Request
 
+_SOMEBODY_ELSE = TargetKey("", "")
+"""Stands beside a target that is not the last of its group, so that its breaker counts."""
 _ANSWER_PART = 4
 """A prompt must leave a quarter of the window to an answer that is bounded by more than that."""
 
@@ -22,6 +24,8 @@ _ANSWER_PART = 4
 class Need(Enum):
     """What a request needs of a candidate."""
 
+    PRESENCE = auto()
+    """That its server answers."""
     CAPABILITY = auto()
     LOCALITY = auto()
     CONTEXT = auto()
@@ -32,7 +36,7 @@ class Need(Enum):
     """That no guard objects."""
 
 
-PASSING = frozenset({Need.MEMORY, Need.BREAKER, Need.DEADLINE})
+PASSING = frozenset({Need.PRESENCE, Need.MEMORY, Need.BREAKER, Need.DEADLINE})
 """Needs that a candidate may meet in a while."""
 
 
@@ -129,6 +133,13 @@ class Eligibility:
             self._of_capability(needs, candidate)
             or self._of_locality(needs, candidate)
             or self.context_objection(needs, candidate)
+            or self.present_objection(needs, candidate)
+        )
+
+    def present_objection(self, needs: Needs, candidate: Candidate) -> Objection | None:
+        """Find out whether a candidate that was eligible no longer is, its breaker not looked at."""
+        return (
+            _of_presence(candidate)
             or self._of_memory(candidate)
             or self._of_deadline(needs, candidate)
             or self._of_guards(needs, candidate)
@@ -144,13 +155,21 @@ class Eligibility:
         reason = self.refusal(key_of(candidate), group)
         return Objection(Need.BREAKER, reason) if reason else None
 
+    def failing_objection(self, candidate: Candidate) -> Objection | None:
+        """Find out whether a candidate must not be called now, given that somebody else could serve."""
+        return self.breaker_objection(candidate, (key_of(candidate), _SOMEBODY_ELSE))
+
     def firm_objection(self, needs: Needs, candidate: Candidate) -> Objection | None:
         """Find what keeps the only candidate of a name from being tried.
 
         Everything else is told better by the attempt itself: by the backend's error, or the guard's.
         """
         group = (key_of(candidate),)
-        return self._of_locality(needs, candidate) or self.breaker_objection(candidate, group)
+        return (
+            self._of_locality(needs, candidate)
+            or _of_presence(candidate)
+            or self.breaker_objection(candidate, group)
+        )
 
     def context_objection(self, needs: Needs, candidate: Candidate) -> Objection | None:
         """Find out whether a prompt, and what is asked for behind it, is too long for a candidate."""
@@ -203,6 +222,10 @@ class Eligibility:
             if reason:
                 return Objection(Need.BUDGET, reason)
         return None
+
+
+def _of_presence(candidate: Candidate) -> Objection | None:
+    return Objection(Need.PRESENCE, "its server does not answer") if candidate.model.is_away else None
 
 
 def key_of(candidate: Candidate) -> TargetKey:

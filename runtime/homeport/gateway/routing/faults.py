@@ -6,7 +6,7 @@ from homeport.config.consistency import Objection, objections
 from homeport.config.key_path import KeyPath
 from homeport.config.settings import Settings
 from homeport.domain.errors import InvalidRequestError
-from homeport.gateway.routing.tiers import INHERIT
+from homeport.gateway.routing.tiers import AUTO, INHERIT, word_of
 from homeport.models.names import ModelName
 
 _CHAINS = ("fallbacks", "context_fallbacks", "content_fallbacks")
@@ -19,16 +19,32 @@ def route_faults(settings: Settings) -> Iterator[Objection]:
     )
     for route, fields in settings.routes.items():
         for place, name in enumerate(fields.models):
-            if name.strip().lower() == INHERIT:
+            if word_of(name) == INHERIT:
                 yield Objection(
                     path=("routes", route, "models", place),
                     message=f"{name!r} may stand for a route, and a route takes only models and tiers",
                 )
+    yield from _ambiguous(settings)
     for path, name in _names(settings):
         try:
             ModelName.parse(name)
         except InvalidRequestError:
             yield Objection(path=path, message=f"{name!r} can be the name of no model, tier or route")
+
+
+def _ambiguous(settings: Settings) -> Iterator[Objection]:
+    """List names of tiers and routes that are never looked at, because another one comes first."""
+    for kind, names in (("tiers", settings.tiers), ("routes", settings.routes)):
+        first: dict[str, str] = {}
+        for name in names:
+            other = first.setdefault(word_of(name), name)
+            if other != name:
+                yield Objection(path=(kind, name), message=f"{other!r} is the same name; keep one of them")
+    for tier in settings.tiers:
+        if word_of(tier) in (AUTO, INHERIT):
+            yield Objection(
+                path=("tiers", tier), message=f"{tier!r} is a word of its own; name the models in a route"
+            )
 
 
 def _names(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
@@ -37,6 +53,7 @@ def _names(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     for chain in _CHAINS:
         yield from _placed(("gateway", chain), getattr(settings.gateway, chain))
     for tier, models in settings.tiers.items():
+        yield ("tiers", tier), tier
         yield from _placed(("tiers", tier), models)
     for name, route in settings.routes.items():
         for field in ("models", *_CHAINS):

@@ -12,13 +12,14 @@ from homeport.domain.generation import GenerationRequest, TextPrompt
 from homeport.domain.models import Capability, ModelInfo
 from homeport.domain.terms import Strategy, Terms
 from homeport.gateway.routing.affinity import Affinity
-from homeport.gateway.routing.alternatives import Alternatives, Chain, TrialKind, trial_name
+from homeport.gateway.routing.alternatives import Alternatives, Chain, Others, TrialKind, trial_name
 from homeport.gateway.routing.decision import Decision, RouteStep
-from homeport.gateway.routing.destination import Destinations, drawn
+from homeport.gateway.routing.destination import Destinations
 from homeport.gateway.routing.eligibility import Eligibility, Need, Needs, Residence, key_of
 from homeport.gateway.routing.inquiry import Inquiry
 from homeport.gateway.routing.ranking import Routing
 from homeport.gateway.routing.selection import Selection
+from homeport.gateway.routing.sharing import shared
 from homeport.gateway.routing.standings import Standings
 from homeport.gateway.target import TargetKey
 from homeport.models.catalog import Catalog
@@ -29,14 +30,10 @@ if TYPE_CHECKING:
 
 CONTEXT = "context"
 """Step that turned to models with a larger window."""
-SESSION = "session"
-"""Step that kept a session where it was."""
-WEIGHTS = "weights"
-"""Step that shared requests out by the weights of a route."""
+FALLBACK = "fallback"
+"""Step that turned to the fallbacks because all that were asked for keep failing."""
 _SEED_BITS = 53
 """A whole number of so many bits survives JSON, also where numbers are doubles."""
-_TRIED = TargetKey("", "")
-"""Stands for whom a fallback replaces: it is never alone in its group, so its breaker counts."""
 
 Plan = tuple[Decision, HomeportError | None]
 """A decision, and what is wrong with it."""
@@ -162,10 +159,9 @@ class RoutePlanner:
         return decision.ranked[:1]
 
     def objection(self, request: Request, candidate: Candidate) -> str:
-        """Say why a fallback cannot serve a request now; empty where it can."""
-        group = (key_of(candidate), _TRIED)
-        found = self._eligibility.objection(Needs.of(request), candidate)
-        found = found or self._eligibility.breaker_objection(candidate, group)
+        """Say why one that was chosen as next cannot serve a request any more; empty where it can."""
+        found = self._eligibility.present_objection(Needs.of(request), candidate)
+        found = found or self._eligibility.failing_objection(candidate)
         return "" if found is None else found.reason
 
     def served(self, request: Request, candidate: Candidate) -> None:
@@ -197,21 +193,30 @@ class RoutePlanner:
         )
         if not selection.eligible:
             return decision, selection.failure(asked)
-        candidates = self._stood(inquiry, selection.eligible)
-        return self._ranked(inquiry, self._shared(inquiry, attrs.evolve(decision, considered=candidates)))
+        decision = attrs.evolve(decision, considered=self._stood(inquiry, selection.eligible))
+        is_elsewhere = any(step.name in (CONTEXT, FALLBACK) for step in steps)
+        return self._ranked(inquiry, decision if is_elsewhere else shared(inquiry, decision))
 
     def _select(self, inquiry: Inquiry) -> tuple[Selection, tuple[RouteStep, ...]]:
-        """Find who can serve, looking for a larger window where the prompt needs one."""
+        """Find who can serve: with a larger window where the prompt needs one, or instead of who fails."""
         destination, needs = inquiry.destination, inquiry.needs
         found = Selection.of(destination, needs, self._eligibility)
         if self._is_too_long(inquiry, found):
-            larger = self._alternatives.chain(inquiry, Chain.CONTEXT)
+            larger = self._alternatives.ready(inquiry, Chain.CONTEXT)
+            larger = larger or self._alternatives.chain(inquiry, Chain.CONTEXT)
             if larger:
                 return attrs.evolve(found, eligible=larger), (RouteStep(name=CONTEXT, order=larger),)
         if not found.eligible and destination.is_model and found.unmet(Need.CONTEXT):
             # Its backend cuts the prompt or refuses it in its own words, as for a model with one backend.
             needs = attrs.evolve(needs, prompt_tokens=0, answer_tokens=0)
             found = Selection.of(destination, needs, self._eligibility)
+        failing = found.failing(self._eligibility)
+        is_missing = not found.eligible and not found.objections
+        fallbacks = self._alternatives.ready(inquiry, Chain.GENERAL) if failing or is_missing else ()
+        if fallbacks:
+            objections = (*found.objections, *failing)
+            found = attrs.evolve(found, eligible=fallbacks, objections=objections)
+            return found, (RouteStep(name=FALLBACK, order=fallbacks),)
         return found.with_last_hope()
 
     def _is_too_long(self, inquiry: Inquiry, found: Selection) -> bool:
@@ -243,27 +248,6 @@ class RoutePlanner:
             served_before=key == served,
         )
 
-    def _shared(self, inquiry: Inquiry, decision: Decision) -> Decision:
-        """Share requests out by the weights of a route; a session stays where it was, given a place.
-
-        An equal beginning alone keeps nobody: all requests of one agent begin alike.
-        """
-        candidates = decision.considered
-        if not inquiry.destination.settings.weights or len(candidates) == 1:
-            return decision
-        order = drawn(candidates, inquiry.chance(WEIGHTS))
-        steps = (*decision.steps, RouteStep(name=WEIGHTS, order=order))
-        kept = next((each for each in order if each.standing.served_before), None)
-        if (
-            inquiry.request.terms.session
-            and kept is not None
-            and _has_place(kept.standing)
-            and kept != order[0]
-        ):
-            order = (kept, *(each for each in order if each != kept))
-            steps = (*steps, RouteStep(name=SESSION, order=order))
-        return attrs.evolve(decision, considered=order, steps=steps)
-
     def _ranked(self, inquiry: Inquiry, decision: Decision) -> Plan:
         ranking = self.routing.rank(inquiry.request, decision.considered)
         own = decision.steps[-1].name if decision.steps else ranking.reason
@@ -278,30 +262,45 @@ class RoutePlanner:
             refused = ", ".join(each.backend for each in decision.considered)
             text = f"router {ranking.steps[-1].name!r} refuses every backend of model {decision.asked!r}"
             return decision, RefusedError(f"{text}: {refused}")
-        return self._with_others(inquiry, self._with_canary(inquiry, decision)), None
-
-    def _with_canary(self, inquiry: Inquiry, decision: Decision) -> Decision:
-        canary = self._alternatives.canary(inquiry)
-        if canary is None:
-            return decision
-        others = (each for each in decision.ranked if key_of(each) != key_of(canary))
-        ranked = (*self._stood(inquiry, (canary,)), *others)
-        steps = (*decision.steps, RouteStep(name=TrialKind.CANARY, order=ranked))
-        return attrs.evolve(decision, ranked=ranked, steps=steps, reason=TrialKind.CANARY.value, canary=True)
+        return self._with_others(inquiry, decision), None
 
     def _with_others(self, inquiry: Inquiry, decision: Decision) -> Decision:
-        chain, taken = self._alternatives.chain, decision.ranked
-        shadow = self._alternatives.shadow(inquiry)
-        if shadow is not None and key_of(shadow) == key_of(taken[0]):
+        others = self._alternatives.others(inquiry, decision.ranked)
+        others = others.among(self._allowed(inquiry, decision.considered, others))
+        decision = _with_canary(decision, others.canary)
+        taken = {key_of(each) for each in decision.ranked}
+        shadow = others.shadow
+        if shadow is not None and key_of(shadow) == key_of(decision.ranked[0]):
             shadow = None
         return attrs.evolve(
             decision,
-            fallbacks=self._stood(inquiry, chain(inquiry, Chain.GENERAL, taken)),
-            context_fallbacks=self._stood(inquiry, chain(inquiry, Chain.CONTEXT, taken)),
-            content_fallbacks=self._stood(inquiry, chain(inquiry, Chain.CONTENT, taken)),
+            fallbacks=others.chain(Chain.GENERAL, taken),
+            context_fallbacks=others.chain(Chain.CONTEXT, taken),
+            content_fallbacks=others.chain(Chain.CONTENT, taken),
             shadow=shadow,
         )
 
+    def _allowed(
+        self, inquiry: Inquiry, considered: Sequence[Candidate], others: Others
+    ) -> dict[TargetKey, Candidate]:
+        """Keep those that no router leaves out: what it forbids, no fallback or trial does."""
+        everyone = others.everyone
+        if not everyone:
+            return {}
+        known = {key_of(each): each for each in considered}
+        further = [each for key, each in everyone.items() if key not in known]
+        known |= {key_of(each): each for each in self._stood(inquiry, further)}
+        try:
+            ranking = self.routing.rank(inquiry.request, tuple(known.values()))
+        except RefusedError:
+            return {}
+        return {key: known[key] for key in map(key_of, ranking.candidates)}
 
-def _has_place(standing: Standing) -> bool:
-    return not standing.waiting and standing.in_flight < standing.slots
+
+def _with_canary(decision: Decision, canary: Candidate | None) -> Decision:
+    if canary is None:
+        return decision
+    others = (each for each in decision.ranked if key_of(each) != key_of(canary))
+    ranked = (canary, *others)
+    steps = (*decision.steps, RouteStep(name=TrialKind.CANARY, order=ranked))
+    return attrs.evolve(decision, ranked=ranked, steps=steps, reason=TrialKind.CANARY.value, canary=True)

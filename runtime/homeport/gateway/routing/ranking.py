@@ -105,7 +105,7 @@ def _known(order: Sequence[Candidate], candidates: Sequence[Candidate]) -> tuple
 
 def _said(candidate: Candidate, told: Candidate) -> Candidate:
     """Keep of what a router gives back only what it may say."""
-    complexity = None if told.complexity is None else min(max(float(told.complexity), 0.0), 1.0)
+    complexity = None if told.complexity is None else min(1.0, max(0.0, float(told.complexity)))
     return attrs.evolve(candidate, note=str(told.note), group=int(told.group), complexity=complexity)
 
 

@@ -5,7 +5,7 @@ from typing import Self
 
 import attrs
 
-from homeport.domain.errors import HomeportError, NoRouteError, OverloadedError, Refusal
+from homeport.domain.errors import BackendError, HomeportError, NoRouteError, OverloadedError, Refusal
 from homeport.gateway.routing.decision import RouteStep
 from homeport.gateway.routing.destination import NO_BACKEND, Destination
 from homeport.gateway.routing.eligibility import Eligibility, Need, Needs, Objection, key_of
@@ -14,6 +14,8 @@ from homeport.plugin.protocols import Candidate
 LAST_HOPE = "last-hope"
 """Step that lets models try for which there was no memory, or no budget, a moment ago."""
 _RETRY_AFTER_SECONDS = 5
+_FAILING = (Need.BREAKER, Need.PRESENCE)
+"""Needs that a fallback makes up for."""
 
 
 @attrs.frozen(kw_only=True)
@@ -65,6 +67,14 @@ class Selection:
             return self, ()
         return attrs.evolve(self, eligible=hopes), (RouteStep(name=LAST_HOPE, order=hopes),)
 
+    def failing(self, eligibility: Eligibility) -> tuple[tuple[Candidate, Objection], ...]:
+        """Tell why a fallback should serve: all that are left, or would be, keep failing or are away."""
+        found = [(each, eligibility.failing_objection(each)) for each in self.eligible]
+        failing = tuple((each, objection) for each, objection in found if objection is not None)
+        if len(failing) < len(found):
+            return ()
+        return failing or tuple(pair for pair in self.objections if pair[1].need in _FAILING)
+
     def unmet(self, *needs: Need) -> tuple[Candidate, ...]:
         """Pick those that fell out for one of some needs."""
         return tuple(each for each, objection in self.objections if objection.need in needs)
@@ -73,6 +83,8 @@ class Selection:
         """Build the error of a request that nobody can serve."""
         refusals = self.refusals or (Refusal(NO_BACKEND, asked, "no model is installed or offered"),)
         none = NoRouteError(asked, refusals)
+        if self.objections and all(each.need is Need.PRESENCE for _, each in self.objections):
+            return BackendError(none.message)
         if any(refusal.passes for refusal in refusals):
             return OverloadedError(none.message, retry_after_seconds=_RETRY_AFTER_SECONDS)
         return none

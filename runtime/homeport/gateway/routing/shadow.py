@@ -84,6 +84,9 @@ class Shadow:
 
 
 def copy_of(request: GenerationRequest) -> GenerationRequest:
-    """Copy a request under an id of its own, as work that can wait."""
-    terms = attrs.evolve(request.terms, tags=(*request.terms.tags, TAG), session="")
+    """Copy a request under an id of its own, as work that can wait.
+
+    Neither the agent nor the job asked for the copy: it takes none of their places and none of their budget.
+    """
+    terms = attrs.evolve(request.terms, tags=(*request.terms.tags, TAG), session="", agent="", job="")
     return attrs.evolve(request, id=f"{request.id}-{TAG}", priority=Priority.BACKGROUND, terms=terms)

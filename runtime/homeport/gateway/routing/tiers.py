@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from homeport.domain.models import Capability
+from homeport.models.names import DEFAULT_TAG
 from homeport.plugin.protocols import Candidate
 
 AUTO = "auto"
@@ -34,6 +35,11 @@ _BOUNDS: Mapping[Tier, tuple[float, float]] = {
 
 Groups = tuple[tuple[Candidate, ...], ...]
 """Candidates in the order in which they are considered: a group only where none before it can serve."""
+
+
+def word_of(name: str) -> str:
+    """Give a name in lower case, without the tag that some clients add to every name."""
+    return name.strip().lower().removesuffix(f":{DEFAULT_TAG}")
 
 
 def tier_of(word: str) -> Tier | None:

@@ -3,8 +3,12 @@
 import msgspec
 
 
-class RequestTerms(msgspec.Struct, kw_only=True):
-    """What a client asks of the gateway; every field is optional."""
+class RequestTerms(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What a client asks of the gateway; every field is optional.
+
+    Unlike elsewhere, unknown fields are refused: only who knows homeport sends this object, and a misspelt
+    ``local_only`` must not send a secret to another machine.
+    """
 
     priority: str | None = None
     deadline_seconds: float | None = None

@@ -1,3 +1,4 @@
+import asyncio
 import random
 
 import attrs
@@ -20,8 +21,9 @@ from homeport.config.model_settings import ModelSettings
 from homeport.gateway.admission.line import TargetLoad
 from homeport.gateway.attempts.breakers import Breakers
 from homeport.gateway.routing.eligibility import Residence
-from homeport.gateway.routing.standings import Standings
+from homeport.gateway.routing.standings import FRESH_SECONDS, Standings
 from homeport.gateway.target import TargetKey
+from homeport.testing import in_virtual_time
 
 
 class Backwards:
@@ -54,6 +56,32 @@ class Dropping:
         return []
 
 
+class OnlyHere:
+    """Lets nothing leave this machine."""
+
+    def rank(self, request, candidates):
+        return [each for each in candidates if not each.model.is_remote]
+
+
+class NeverFar:
+    """Ends a request that could leave this machine."""
+
+    def rank(self, request, candidates):
+        if any(each.model.is_remote for each in candidates):
+            raise RefusedError("not from here")
+        return candidates
+
+
+class Judging:
+    """Finds requests as complex as a test says."""
+
+    def __init__(self, complexity):
+        self.complexity = complexity
+
+    def rank(self, request, candidates):
+        return [attrs.evolve(each, complexity=self.complexity) for each in candidates]
+
+
 class Poor:
     """A guard that has no money for some models."""
 
@@ -67,6 +95,15 @@ class Poor:
 class Faulty:
     def objection(self, request, candidate):
         raise KeyError("a bug")
+
+
+def failing(*names):
+    """Open the breakers of some models."""
+    breakers = Breakers(Settings().gateway.breaker, lambda event: None, random.Random(1))
+    for name in names:
+        for _ in range(10):
+            breakers.call(TargetKey("here", name)).end(ConnectionError(), 0.1)
+    return breakers
 
 
 def route(**fields):
@@ -190,6 +227,18 @@ async def test_route_serves_its_models_under_its_name(planning):
         assert planning.names((*decision.ranked, *decision.fallbacks)) == ["tinyllama:1.1b", "a"]
 
 
+async def test_default_may_be_a_route_with_all_that_belongs_to_it(planning):
+    """The name inherit stands for the whole route: its weights and its fallbacks, not only its models."""
+    settings = Settings(
+        gateway=GatewaySettings(default_model="mine"),
+        routes={"mine": RouteSettings(models=("a", "b"), weights=(1, 1), fallbacks=("c",))},
+    )
+    planner = planning.planner(*map(planning.model, "abc"), settings=settings)
+    decision = await planner.decide(planning.ask("inherit"))
+    assert (decision.route, planning.names(decision.fallbacks)) == ("mine", ["c"])
+    assert [step.name for step in decision.steps] == ["weights"]
+
+
 @pytest.mark.parametrize("weights", [(1.0,), (1.0, -1.0), (0.0, 0.0), (float("nan"), 1.0)])
 def test_weights_that_cannot_be_are_refused_at_the_start(planning, weights):
     """A route with wrong weights names itself."""
@@ -203,6 +252,12 @@ def test_weights_that_cannot_be_are_refused_at_the_start(planning, weights):
         (route(models=("../a",)), r"\$\.routes\.mine\.models\[0\]"),
         (route(canary="no name"), r"\$\.routes\.mine\.canary"),
         (route(models=("a", "Inherit")), r"\$\.routes\.mine\.models\[1\]"),
+        (route(models=("inherit:latest",)), r"\$\.routes\.mine\.models\[0\]"),
+        (Settings(routes={"Desk": RouteSettings(), "desk": RouteSettings()}), r"\$\.routes\.desk"),
+        (Settings(tiers={"fast": ("a",), "Fast": ("b",)}), r"\$\.tiers\.Fast"),
+        (Settings(routes={"tinyllama": RouteSettings(), "tinyllama:1.1b": RouteSettings()}), "one model"),
+        (Settings(tiers={"auto": ("a",)}), r"\$\.tiers\.auto"),
+        (Settings(tiers={"my tier": ("a",)}), r'\$\.tiers\."my tier"'),
         (Settings(tiers={"fast": ("a", "")}), r"\$\.tiers\.fast\[1\]"),
         (Settings(gateway=GatewaySettings(fallbacks=("a b",))), r"\$\.gateway\.fallbacks\[0\]"),
     ],
@@ -343,6 +398,55 @@ async def test_prompt_that_is_too_long_goes_to_the_configured_larger_window(plan
     assert (planning.names(short.ranked), planning.names(short.context_fallbacks)) == (["a"], ["long"])
 
 
+@pytest.mark.parametrize("spoilt", ["no room", "failing"])
+async def test_larger_window_is_one_that_can_serve_now(planning, spoilt):
+    """Of those that hold a long prompt, who has room and works comes first; the weights are not theirs."""
+    settings = route(models=("a", "b"), weights=(1, 1), context_fallbacks=("c", "d", "e"))
+    models = [
+        planning.model(name, context_length=9 if name in "ab" else 999, is_remote=True) for name in "abcde"
+    ]
+    planner = planning.planner(
+        *models,
+        settings=settings,
+        residency=too_large("c") if spoilt == "no room" else too_large(),
+        refusal=failing("c").refusal if spoilt == "failing" else failing().refusal,
+    )
+    for seed in range(4):
+        decision = await planner.decide(planning.ask("mine", "word " * 99, seed=seed))
+        assert (planning.names(decision.ranked), decision.reason) == (["d", "e"], "context")
+        assert planning.names(decision.context_fallbacks) == ["c"]
+
+
+async def test_larger_window_is_waited_for_rather_than_cutting(planning):
+    """Where no model that holds a prompt has room now, it is still such a model that gets it."""
+    settings = Settings(gateway=GatewaySettings(context_fallbacks=("big",)))
+    models = [planning.model("a", context_length=9, is_remote=True), planning.model("big")]
+    planner = planning.planner(*models, settings=settings, residency=too_large("big"))
+    assert planning.names((await planner.decide(planning.ask("a", "word " * 99))).ranked) == ["big"]
+
+
+async def test_larger_window_is_not_looked_for_where_a_backend_of_the_model_has_it(planning):
+    """One backend of a model may hold what another does not."""
+    settings = Settings(gateway=GatewaySettings(context_fallbacks=("big",)))
+    lengths = {"x": 9, "y": 999}
+    models = [
+        planning.model("a", backend=name, context_length=length, is_remote=True)
+        for name, length in lengths.items()
+    ]
+    planner = planning.planner(*models, planning.model("big"), settings=settings)
+    decision = await planner.decide(planning.ask("a", "word " * 99))
+    assert [each.backend for each in decision.ranked] == ["y"]
+
+
+async def test_long_prompt_fails_over_to_the_other_backend_of_its_model(planning):
+    """What may cut a prompt on one backend may cut it on the next, when the first fails."""
+    models = [planning.model("a", backend=name, context_length=9, is_remote=True) for name in ("x", "y")]
+    planner, request = planning.planner(*models), planning.ask("a", "word " * 99)
+    decision = await planner.decide(request)
+    assert [each.backend for each in decision.ranked] == ["x", "y"]
+    assert planner.objection(request, decision.ranked[1]) == ""
+
+
 async def test_model_that_does_not_fit_is_named_and_a_smaller_one_serves(planning):
     """A tier is resolved against the memory there is."""
     planner = planning.planner(
@@ -370,6 +474,39 @@ async def test_open_breaker_moves_requests_but_never_ejects_the_last(planning):
     decision = await planner.decide(planning.ask("auto"))
     assert planning.names(decision.ranked) == ["b"]
     assert planning.names((await planner.decide(planning.ask("a"))).ranked) == ["a"]
+
+
+async def test_fallback_serves_while_all_that_were_asked_for_fail(planning):
+    """An open breaker turns to the configured fallbacks; where these fail too, the model itself is asked."""
+    settings = Settings(gateway=GatewaySettings(fallbacks=("b", "c")))
+    models = [planning.model(name) for name in "abc"]
+    planner = planning.planner(*models, settings=settings, refusal=failing("a", "b").refusal)
+    decision = await planner.decide(planning.ask("a"))
+    assert (planning.names(decision.ranked), decision.reason) == (["c"], "fallback")
+    assert [each.model for each in decision.refusals] == ["a"]
+    planner = planning.planner(*models, settings=settings, refusal=failing("a", "b", "c").refusal)
+    assert planning.names((await planner.decide(planning.ask("a"))).ranked) == ["a"]
+
+
+async def test_fallback_waits_while_one_that_was_asked_for_works(planning):
+    """Of three models two fail; the third serves, not the fallback."""
+    settings = route(models=("a", "b", "c"), fallbacks=("d",))
+    planner = planning.planner(
+        *map(planning.model, "abcd"), settings=settings, refusal=failing("a", "b").refusal
+    )
+    decision = await planner.decide(planning.ask("mine"))
+    assert "c" in planning.names(decision.ranked)
+    assert planning.names(decision.fallbacks) == ["d"]
+
+
+async def test_fallback_serves_while_an_operator_has_the_model_out(planning):
+    """Taking a backend out by hand is no outage where somebody else can serve."""
+    breakers = failing()
+    breakers.force_open(TargetKey("here", "a"))
+    settings = Settings(gateway=GatewaySettings(fallbacks=("b",)))
+    models = [planning.model("a"), planning.model("b")]
+    planner = planning.planner(*models, settings=settings, refusal=breakers.refusal)
+    assert planning.names((await planner.decide(planning.ask("a"))).ranked) == ["b"]
 
 
 async def test_breakers_of_those_that_cannot_serve_do_not_count(planning):
@@ -400,6 +537,27 @@ async def test_candidate_known_to_be_too_slow_is_passed_over(planning):
     decision = await planner.decide(planning.ask("auto", deadline_seconds=5.0))
     assert planning.names(decision.ranked) == ["new"]
     assert planning.names((await planner.decide(planning.ask("auto"))).ranked) == ["slow", "new"]
+
+
+@in_virtual_time
+async def test_slow_answer_is_forgotten_after_a_while(planning):
+    """Who was too slow once is tried again, or it could never do better."""
+    standings = Standings()
+    planner = planning.planner(planning.model("slow"), planning.model("new"), standings=standings)
+    standings.observe(TargetKey("here", "slow"), "", error=None, first_token_seconds=9.0)
+    await asyncio.sleep(FRESH_SECONDS + 1)
+    decision = await planner.decide(planning.ask("auto", deadline_seconds=5.0))
+    assert planning.names(decision.ranked) == ["slow", "new"]
+
+
+async def test_refusal_that_passes_for_one_passes(planning):
+    """Where one candidate may serve in a while, the request may come again."""
+    models = [planning.model("a"), planning.model("b", is_remote=True)]
+    breakers = failing()
+    breakers.force_open(TargetKey("here", "a"))
+    planner = planning.planner(*models, refusal=breakers.refusal)
+    with pytest.raises(OverloadedError):
+        await planner.decide(planning.ask("auto", local_only=True))
 
 
 async def test_guard_objects_before_anything_is_chosen(planning):
@@ -458,6 +616,45 @@ async def test_router_that_fails_is_passed_over(planning):
     assert decision.steps[0].failure == "ZeroDivisionError"
 
 
+async def test_what_a_router_forbids_no_fallback_and_no_trial_does(planning):
+    """A rule that keeps data here holds for a canary, a shadow and every chain."""
+    settings = route(
+        models=("a", "far"),
+        canary="far",
+        canary_share=1.0,
+        shadow="far",
+        shadow_share=1.0,
+        fallbacks=("far", "b"),
+        context_fallbacks=("far", "b"),
+        content_fallbacks=("far", "b"),
+    )
+    models = [planning.model("a"), planning.model("b"), planning.model("far", is_remote=True)]
+    planner = planning.planner(*models, settings=settings, routers=[("here", OnlyHere())])
+    decision = await planner.decide(planning.ask("mine"))
+    chains = (decision.fallbacks, decision.context_fallbacks, decision.content_fallbacks)
+    assert planning.names(decision.ranked) == ["a"]
+    assert [planning.names(chain) for chain in chains] == [["b"]] * 3
+    assert decision.shadow is None
+
+
+async def test_router_that_would_end_a_request_elsewhere_keeps_its_fallbacks_away(planning):
+    """What a router refuses is no reason to refuse what it allows."""
+    settings = Settings(gateway=GatewaySettings(fallbacks=("far",)))
+    models = [planning.model("a"), planning.model("far", is_remote=True)]
+    planner = planning.planner(*models, settings=settings, routers=[("never-far", NeverFar())])
+    decision = await planner.decide(planning.ask("a"))
+    assert (planning.names(decision.ranked), decision.fallbacks) == (["a"], ())
+
+
+@pytest.mark.parametrize(
+    ("told", "believed"), [(7, 1.0), (-1, 0.0), (float("nan"), 0.0), (0.3, 0.3), (None, None)]
+)
+async def test_complexity_is_a_share(planning, told, believed):
+    """Routers behind one that judges see a number from 0 to 1."""
+    planner = planning.planner(planning.model("a"), routers=[("judging", Judging(told))])
+    assert (await planner.decide(planning.ask("a"))).ranked[0].complexity == believed
+
+
 async def test_router_that_leaves_nobody_refuses(planning):
     """An empty ranking is an error that names the router; an explanation shows it."""
     planner = planning.planner(planning.model("a"), routers=[("strict", Dropping())])
@@ -511,6 +708,55 @@ async def test_weights_share_requests_out(planning):
     ]
     assert firsts.count("a") == pytest.approx(1400, abs=80)
     assert firsts.count("c") == 0
+
+
+async def test_route_without_weights_weighs_nothing(planning):
+    """Members that are tiers of several models are no wish to share requests out."""
+    settings = Settings(tiers={"power": ("a", "b")}, routes={"mine": RouteSettings(models=("c", "power"))})
+    planner = planning.planner(*map(planning.model, "abc"), settings=settings)
+    decision = await planner.decide(planning.ask("mine"))
+    assert [each.standing.weight for each in decision.ranked] == [1.0] * 3
+
+
+async def test_backends_of_one_model_share_its_weight(planning):
+    """A model that two backends offer gets no more than its share."""
+    models = [planning.model("a", backend="x"), planning.model("a", backend="y"), planning.model("b")]
+    planner = planning.planner(*models, settings=route(models=("a", "b"), weights=(1, 2)))
+    decision = await planner.decide(planning.ask("mine"))
+    weights = {(each.backend, each.model.name): each.standing.weight for each in decision.ranked}
+    assert weights == {("x", "a"): 0.5, ("y", "a"): 0.5, ("here", "b"): 2.0}
+
+
+async def test_session_leaves_where_others_wait(planning):
+    """A place that others wait for is not free."""
+    waited_for = {"a"}
+
+    def load_of(key):
+        waiting = 1 if key.model in waited_for else 0
+        return TargetLoad(in_flight=0, waiting=waiting, limit=4)
+
+    planner = planning.planner(
+        planning.model("a"),
+        planning.model("b"),
+        settings=route(models=("a", "b"), weights=(1, 99)),
+        load_of=load_of,
+    )
+    request = planning.ask("mine", session="s", seed=1)
+    first = await planner.decide(request)
+    assert planning.names(first.ranked)[0] == "b"
+    planner.served(request, next(each for each in first.ranked if each.model.name == "a"))
+    assert planning.names((await planner.decide(request)).ranked)[0] == "b"
+    waited_for.clear()
+    assert planning.names((await planner.decide(request)).ranked)[0] == "a"
+
+
+async def test_large_weights_are_shares_too(planning):
+    """Two equal weights are equal shares, however large they are."""
+    planner = planning.planner(
+        planning.model("a"), planning.model("b"), settings=route(models=("a", "b"), weights=(1e18, 1e18))
+    )
+    decisions = [await planner.decide(planning.ask("mine", seed=seed)) for seed in range(20)]
+    assert {planning.names(each.ranked)[0] for each in decisions} == {"a", "b"}
 
 
 async def test_session_stays_where_it_was_served(planning):

@@ -1,14 +1,24 @@
 import asyncio
+from contextlib import asynccontextmanager
 
 import attrs
 import pytest
 
-from homeport import BackendError, BackendKind, BackendSpec, Candidate, Priority, Settings, hookimpl
+from homeport import (
+    BackendError,
+    BackendKind,
+    BackendSpec,
+    Candidate,
+    GuardSpec,
+    Priority,
+    Settings,
+    hookimpl,
+)
 from homeport.config.gateway_settings import RouteSettings
 from homeport.gateway.routing.shadow import MOST_RUNNING, Shadow, ShadowStats
 from homeport.gateway.target import TargetKey
 from homeport.runtime import Runtime
-from homeport.testing import EchoBackend, EchoPlugin
+from homeport.testing import EchoBackend, EchoPlugin, Script, ScriptedBackend
 
 KEY = TargetKey("here", "b")
 
@@ -29,6 +39,53 @@ class Follower(EchoBackend):
         return super().generate(attrs.evolve(request, model="echo:latest"))
 
 
+class Ledger:
+    """A guard that notes what it does."""
+
+    noted: list
+
+    def __init__(self):
+        type(self).noted = []
+
+    def objection(self, request, candidate):
+        return ""
+
+    @asynccontextmanager
+    async def attempt(self, attempt):
+        self.noted.append("reserved")
+        try:
+            yield
+        finally:
+            self.noted.append("settled")
+
+    async def aclose(self):
+        self.noted.append("closed")
+
+
+class Slow(ScriptedBackend):
+    """Takes minutes, and tells when it is asked."""
+
+    asked: asyncio.Event
+
+    def __init__(self):
+        super().__init__("slow", {"follower:latest": [Script(first_token_seconds=600.0)]})
+        type(self).asked = asyncio.Event()
+
+    def generate(self, request):
+        self.asked.set()
+        return super().generate(request)
+
+
+class SlowPlugin:
+    @hookimpl
+    def homeport_backends(self):
+        yield BackendSpec(name="slow", kind=BackendKind.REMOTE, factory=f"{__name__}:Slow")
+
+    @hookimpl
+    def homeport_guards(self):
+        yield GuardSpec(name="ledger", factory=f"{__name__}:Ledger")
+
+
 class FollowerPlugin:
     @hookimpl
     def homeport_backends(self):
@@ -47,13 +104,15 @@ async def test_copy_is_work_that_can_wait(planning, candidate):
     async def serve(request, target):
         sent.append((request, target))
 
-    await Shadow(serve).run(planning.ask("a", "hello", tags=("nightly",)), candidate)
+    asked = planning.ask("a", "hello", tags=("nightly",), agent="tagger", job="books")
+    await Shadow(serve).run(asked, candidate)
     ((request, target),) = sent
     assert (request.id, request.priority, request.terms.tags) == (
         "r-shadow",
         Priority.BACKGROUND,
         ("nightly", "shadow"),
     )
+    assert (request.terms.agent, request.terms.job) == ("", "")
     assert (request.prompt, target) == (planning.ask("a", "hello").prompt, candidate)
 
 
@@ -109,3 +168,13 @@ async def test_shadow_of_a_route_is_asked_beside_the_answer(planning, tmp_path):
     assert [each.prompt.messages[0].content for each in copies] == ["hello 0", "hello 1"]
     assert {(each.id, each.priority) for each in copies} == {("r-shadow", Priority.BACKGROUND)}
     assert Follower.asked.empty()
+
+
+async def test_copy_that_runs_when_the_host_stops_is_settled(planning, tmp_path):
+    """Its guards hear of its end before they are closed, so no charge is lost."""
+    settings = Settings(home=tmp_path, routes={"echo": RouteSettings(shadow="follower", shadow_share=1.0)})
+    async with Runtime.open(settings, plugins={"echo": EchoPlugin(), "slow": SlowPlugin()}) as runtime:
+        async with runtime.gateway.generate(planning.ask("echo", "hello")) as reply:
+            _ = [event async for event in reply]
+        await asyncio.wait_for(Slow.asked.wait(), 10)
+    assert Ledger.noted == ["reserved", "settled", "reserved", "settled", "closed"]

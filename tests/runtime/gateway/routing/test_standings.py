@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from homeport import BackendError, InvalidRequestError
+from homeport import BackendError, DeadlineError, InvalidRequestError
 from homeport.gateway.routing.standings import MOST_ENTRIES, Standings, Track
 from homeport.gateway.target import TargetKey
 
@@ -41,9 +41,11 @@ async def test_outcomes_are_smoothed_by_task():
     assert standings.track(KEY, "chat").latency_seconds == 0.5
 
 
-@pytest.mark.parametrize("error", [InvalidRequestError("bad"), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error", [InvalidRequestError("bad"), asyncio.CancelledError(), DeadlineError("total", 0.001)]
+)
 async def test_what_is_not_the_targets_fault_does_not_count(error):
-    """A bad request and a client that left say nothing about the backend."""
+    """A bad request, a client that left or gave no time say nothing about the backend."""
     standings = Standings()
     standings.observe(KEY, "", error=error, first_token_seconds=None)
     assert standings.track(KEY, "").calls == 0
@@ -99,7 +101,7 @@ async def test_damaged_file_is_set_aside(path, data):
 
 
 async def test_memory_is_bounded(path):
-    """Names that clients make up push out the oldest, and are cut."""
+    """Names that clients make up push out the oldest and no figure that is in use, and are cut."""
     standings = await load(path)
     for number in range(MOST_ENTRIES):
         standings.observe(KEY, f"task {number}", error=None, first_token_seconds=1.0)
@@ -108,6 +110,7 @@ async def test_memory_is_bounded(path):
     rows = json.loads(path.read_bytes())["rows"]
     assert len(rows) == MOST_ENTRIES
     assert max(len(row["task"]) for row in rows) <= 64
+    assert next(row["calls"] for row in rows if not row["task"]) == MOST_ENTRIES + 1
 
 
 async def test_file_that_cannot_be_written_harms_nobody(path):
