@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import attrs
 
-from homeport import Attempt, Candidate, RefusedError, Request, Usage
+from homeport import Attempt, Candidate, DeadlineError, RefusedError, Request, Usage
 from homeport_costguard.amounts import MILLISECONDS, Amounts, bounded
 from homeport_costguard.config import CostGuardConfig
 from homeport_costguard.labels import Labels
@@ -16,6 +16,8 @@ from homeport_costguard.records import Charge, Outcome, Reservation
 from homeport_costguard.worst_case import Sizes, Tokens, bounded_request
 
 _MS_PER_HOUR = 3_600_000
+_LEFT = (asyncio.CancelledError, DeadlineError)
+"""What ends an attempt while its server may still be reading the prompt."""
 
 
 @attrs.frozen(kw_only=True)
@@ -113,13 +115,15 @@ class Pricing:
             error: What it failed with.
         """
         usage = attempt.usage or getattr(error, "partial", None)
-        if usage is None and error is not None:
+        is_left = usage is None and plan.labels.is_remote and attempt.was_sent and isinstance(error, _LEFT)
+        if usage is None and error is not None and not is_left:
             return None
-        if usage is None:
+        if usage is None and not is_left:
             return self._estimate(plan, attempt, name)
+        usage = usage or Usage()
         prompt, answer = bounded(usage.prompt_tokens), bounded(usage.completion_tokens)
-        is_silent = plan.labels.is_remote and not prompt and answer > 0
-        if is_silent:  # a stream that broke before its server told; the prompt was read all the same
+        is_silent = is_left or (plan.labels.is_remote and not prompt and answer > 0)
+        if is_silent:  # left or broken before its server told; the prompt was read, and billed, all the same
             prompt = plan.tokens.prompt
         cached = min(bounded(usage.cached_tokens), prompt)
         if plan.labels.is_remote:

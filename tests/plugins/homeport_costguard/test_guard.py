@@ -10,6 +10,7 @@ from homeport import (
     BudgetError,
     ChatPrompt,
     ConfigError,
+    DeadlineError,
     EmbeddingRequest,
     Message,
     RefusedError,
@@ -89,7 +90,7 @@ async def test_refusal_names_scope_cap_spent_and_reset(opened):
         "'team'",
         "agent 'scribe'",
         "cap is 1 call per day",
-        "1 call is spent",
+        "1 call spent or reserved",
         "2026-11-22 00:00 UTC",
     ):
         assert part in told
@@ -150,6 +151,19 @@ async def test_broken_stream_of_a_server_that_told_nothing_pays_for_its_prompt(o
         with pytest.raises(BackendError):
             await run(guard, usage=Usage(completion_tokens=3), error=error)
     assert rows(tmp_path, "SELECT micro_usd, estimate FROM entries") == [(5 + 64 + 2 * 3, 1)]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), DeadlineError("first token", 30)], ids=repr)
+@pytest.mark.parametrize("was_sent", [True, False])
+async def test_remote_attempt_that_is_left_early_pays_for_its_prompt(opened, tmp_path, error, was_sent):
+    """Its server reads it, and bills it, whether or not anybody waits; what was never sent costs nothing."""
+    attempt = Attempt(request=request(), candidate=candidate(), was_sent=was_sent)
+    async with opened() as guard:
+        with pytest.raises(type(error)):
+            async with guard.attempt(attempt):
+                attempt.error = error
+                raise error
+    assert rows(tmp_path, "SELECT micro_usd, estimate FROM entries") == ([(5 + 64, 1)] if was_sent else [])
 
 
 async def test_answer_that_is_left_behind_its_last_event_is_whole(opened, tmp_path):
