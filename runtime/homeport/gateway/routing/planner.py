@@ -259,7 +259,7 @@ class RoutePlanner:
             reason=ranking.reason if ranking.is_moved else own,
         )
         if not ranking.candidates:
-            refused = ", ".join(each.backend for each in decision.considered)
+            refused = ", ".join(str(key_of(each)) for each in decision.considered)
             text = f"router {ranking.steps[-1].name!r} refuses every backend of model {decision.asked!r}"
             return decision, RefusedError(f"{text}: {refused}")
         return self._with_others(inquiry, decision), None
