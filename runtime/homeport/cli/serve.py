@@ -35,6 +35,7 @@ def serve(
     from loguru import logger  # noqa: PLC0415 - with the host it takes 0.4 s, which help need not wait for
 
     from homeport.cli.hosting import host_until_stopped  # noqa: PLC0415
+    from homeport.cli.terminal import forget_dead_streams  # noqa: PLC0415
     from homeport.config.logs import configure_logging  # noqa: PLC0415
     from homeport.config.ollama_variables import without_effect  # noqa: PLC0415
 
@@ -45,7 +46,10 @@ def serve(
     if idle:
         logger.info("variables that have no effect here: {}", ", ".join(idle))
     parent = None if parent_fd is None else socket.socket(fileno=parent_fd)
-    asyncio.run(host_until_stopped(loaded, load=load, parent=parent))
+    try:
+        asyncio.run(host_until_stopped(loaded, load=load, parent=parent))
+    finally:
+        forget_dead_streams()
 
 
 def _flags(host: str | None, port: int | None, *, insecure: bool) -> Iterator[Assignment]:

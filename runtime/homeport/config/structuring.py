@@ -3,6 +3,7 @@
 import collections.abc
 import datetime as dt
 import enum
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
@@ -259,9 +260,16 @@ def _line(fault: _Fault, path: str, origins: Mapping[str, str]) -> str:
     """Write a fault as ``path: message (origin)``."""
     inside = dotted(fault.path)
     whole = path + (f"[{inside[1:]}" if inside.startswith("[") else f".{inside}" if inside else "")
-    place = whole if fault.key is None else f"{whole}.{dotted((fault.key,))}"
+    named = fault.key or _named(fault.message)
+    place = whole if named is None else f"{whole}.{dotted((named,))}"
     origin = _origin(place.removeprefix("$").removeprefix("."), origins)
     return f"{whole}: {fault.message}" + (f" ({origin})" if origin else "")
+
+
+def _named(message: str) -> str | None:
+    """Find the setting that a validator of attrs speaks of: its error comes from the class as a whole."""
+    found = re.match(r"'(\w+)' ", message)
+    return None if found is None else found[1]
 
 
 def _origin(place: str, origins: Mapping[str, str]) -> str:

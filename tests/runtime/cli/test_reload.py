@@ -74,7 +74,11 @@ def test_sighup_reads_the_settings_anew(serving, settings_file):
 
 def test_closing_the_terminal_ends_the_server(at_terminal):
     """A hang-up of the terminal that it runs in is no wish for other settings."""
-    terminal = at_terminal("serve")
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may ignore it
+    try:
+        terminal = at_terminal("serve")
+    finally:
+        signal.signal(signal.SIGHUP, before)
     terminal.await_text("listening on")
     terminal.hang_up()
     assert os.waitstatus_to_exitcode(os.waitpid(terminal.pid, 0)[1]) == 0
