@@ -5,12 +5,10 @@ from collections.abc import Iterator, Mapping
 
 import attrs
 
-from homeport.config.gateway_settings import GatewaySettings, RouteSettings
+from homeport.config.gateway_settings import Chain, GatewaySettings, RouteSettings
 from homeport.config.key_path import KeyPath, dotted
 from homeport.config.model_settings import ModelSettings
 from homeport.config.settings import Settings
-
-_CHAINS = ("fallbacks", "context_fallbacks", "content_fallbacks")
 
 
 @attrs.frozen(kw_only=True)
@@ -71,7 +69,7 @@ def _of_gateway(gateway: GatewaySettings) -> Iterator[Objection]:
                 message=f"must be at least gateway.{name}.{least}, {getattr(section, least):g}; "
                 f"got {getattr(section, most):g}",
             )
-    for chain in _CHAINS:
+    for chain in Chain:
         yield from _repeated(("gateway", chain), getattr(gateway, chain))
 
 
@@ -112,7 +110,7 @@ def _of_route(name: str, route: RouteSettings, settings: Settings) -> Iterator[O
     path = ("routes", name)
     yield from _of_weights((*path, "weights"), route)
     yield from _repeated((*path, "models"), route.models)
-    for chain in _CHAINS:
+    for chain in Chain:
         yield from _repeated((*path, chain), getattr(route, chain))
         for place, model in enumerate(getattr(route, chain)):
             if model == name:

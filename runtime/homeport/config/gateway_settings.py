@@ -1,10 +1,20 @@
 """Settings of the gateway: who may enter, who serves, and what happens when something breaks."""
 
+from enum import StrEnum
+
 import attrs
 
 from homeport.config.limits import at_least, between, one_of, positive_seconds, share
 from homeport.config.setting import setting
 from homeport.domain.terms import Strategy
+
+
+class Chain(StrEnum):
+    """What a fallback is for; each is the name of its setting."""
+
+    GENERAL = "fallbacks"
+    CONTEXT = "context_fallbacks"
+    CONTENT = "content_fallbacks"
 
 
 @attrs.frozen(kw_only=True)

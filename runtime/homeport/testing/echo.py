@@ -9,7 +9,6 @@ from homeport import (
     BackendKind,
     BackendSpec,
     Capability,
-    ChatPrompt,
     EmbeddingRequest,
     EmbeddingResult,
     Finished,
@@ -21,10 +20,10 @@ from homeport import (
     ModelNotFoundError,
     PromptAccepted,
     TextDelta,
-    TextPrompt,
     Usage,
     hookimpl,
 )
+from homeport.testing.prompt_text import prompt_text
 
 FAILING_WORD = "!fail"
 """A prompt that holds this word fails when its turn comes, after the words before it."""
@@ -41,6 +40,7 @@ _MODEL = ModelInfo(
     slots=1024,
     continues=True,
 )
+
 _WORD = re.compile(r" ?[^ ]+| ")
 
 
@@ -64,7 +64,7 @@ class EchoBackend:
             yield events
 
     async def _events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
-        prompt = _prompt_text(request).split()
+        prompt = prompt_text(request).split()
         text = _before_stop(" ".join(prompt), request.sampling.stop)
         words = _WORD.findall(text.removeprefix(request.begun))
         limit = request.sampling.max_tokens
@@ -103,16 +103,6 @@ def _check_model(name: str) -> None:
 
 def _before_stop(text: str, stops: Sequence[str]) -> str:
     return text[: min((text.index(stop) for stop in stops if stop and stop in text), default=len(text))]
-
-
-def _prompt_text(request: GenerationRequest) -> str:
-    match request.prompt:
-        case ChatPrompt(messages=messages):
-            return messages[-1].content
-        case TextPrompt(text=text):
-            return text
-        case prompt:
-            return " ".join(str(token) for token in prompt.tokens)
 
 
 class EchoPlugin:

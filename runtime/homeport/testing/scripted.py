@@ -15,7 +15,6 @@ import attrs
 from homeport import (
     BackendError,
     Capability,
-    ChatPrompt,
     EmbeddingRequest,
     EmbeddingResult,
     Finished,
@@ -29,9 +28,9 @@ from homeport import (
     PromptAccepted,
     Request,
     TextDelta,
-    TextPrompt,
     Usage,
 )
+from homeport.testing.prompt_text import prompt_text
 from homeport.testing.script import Fault, Script
 
 _WORD = re.compile(r" ?[^ ]+| +")
@@ -177,7 +176,7 @@ class ScriptedBackend:
         await asyncio.sleep(script.first_token_seconds)
         if script.fault in _BEFORE_ANY_EVENT:
             await self._disturb(call)
-        prompt_tokens = len(_prompt_text(request).split())
+        prompt_tokens = len(prompt_text(request).split())
         yield PromptAccepted(prompt_tokens)
         for place in range(len(pieces) + 1):
             if place == min(script.at_token, len(pieces)):
@@ -210,7 +209,7 @@ class ScriptedBackend:
 
     def _pieces(self, request: GenerationRequest) -> list[str]:
         """Split what is still to be said into tokens."""
-        pieces = [word + self._accent for word in _WORD.findall(_prompt_text(request))]
+        pieces = [word + self._accent for word in _WORD.findall(prompt_text(request))]
         pieces = _up_to(request.sampling.stop, pieces)
         if self._continues:
             pieces = _behind(request.begun, pieces)
@@ -270,13 +269,3 @@ def _usage(script: Script, prompt_tokens: int, completion_tokens: int) -> Usage:
     if script.fault is Fault.WRONG_USAGE:
         return Usage(prompt_tokens=_LIE_TOKENS, completion_tokens=_LIE_TOKENS, completion_seconds=math.nan)
     return Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
-
-
-def _prompt_text(request: GenerationRequest) -> str:
-    match request.prompt:
-        case ChatPrompt(messages=messages):
-            return messages[-1].content
-        case TextPrompt(text=text):
-            return text
-        case prompt:
-            return " ".join(str(token) for token in prompt.tokens)

@@ -78,6 +78,7 @@ class Attempts:
             settings=policy.settings.retry,
             budget=retry_budget,
             deadline=deadline,
+            suits=self._can_go_on,
             objection=lambda candidate: policy.planner.objection(request, candidate),
             chance=chance,
         )
@@ -102,7 +103,7 @@ class Attempts:
                         yield event
             except Exception as error:  # noqa: BLE001 - a backend is a plugin and may raise anything
                 if self._is_full and not trial.is_over:
-                    yield Finished(FinishReason.LENGTH, self._answer.usage)
+                    yield self._end()
                     return
                 move = self._after(error, trial)
             else:
@@ -122,6 +123,11 @@ class Attempts:
             return False
         limit = request.sampling.max_tokens
         return limit is not None and self._answer.tokens >= limit
+
+    def _end(self) -> Finished:
+        """Make up the last event of an answer that lacks only that."""
+        self._progress.is_over, self._progress.usage = True, self._answer.usage
+        return Finished(FinishReason.LENGTH, self._answer.usage)
 
     def _trial(self, candidate: Candidate) -> Trial:
         self._number += 1
@@ -173,11 +179,11 @@ class Attempts:
         Raises:
             Exception: The failure itself, where nothing is left to do.
         """
-        move = None
-        if not trial.is_over:
-            move = self._course.after(error, reached_backend=trial.attempt.was_sent)
-        if move is None or not self._can_go_on(move.candidate):
-            raise error if trial.is_over else self._told(error)
+        if trial.is_over:
+            raise error
+        move = self._course.after(error, reached_backend=trial.attempt.was_sent)
+        if move is None:
+            raise self._told(error)
         logger.info(
             "request {}: attempt {} on {} failed ({}); next is {} in {:.2f} s",
             self._request.id,

@@ -9,16 +9,14 @@ from homeport.config.gateway_settings import RetrySettings
 from homeport.domain.errors import ContextOverflowError, HomeportError, RefusedError, WorkerDiedError
 from homeport.gateway.attempts.retry import RetryBudget, delay_seconds
 from homeport.gateway.deadline import Deadline
+from homeport.gateway.routing.alternatives import MOST_FALLBACKS
 from homeport.gateway.routing.decision import Decision
 from homeport.plugin.protocols import Candidate
-
-MOST_FALLBACKS = 4
-"""Other backends that one request may try; who waits for more is better served by an error."""
 
 
 @attrs.frozen
 class Move:
-    """What to do next: whom to ask, after how long, and whether it is somebody else than before."""
+    """What to do next: whom to ask, and after how long."""
 
     candidate: Candidate
     delay_seconds: float = 0.0
@@ -32,6 +30,7 @@ class Course:
         settings: How often the same backend is asked again.
         budget: Bounds what retries and fallbacks add to the traffic of the host.
         deadline: Of the request.
+        suits: Tells whether a candidate is of use to the client, which may have a part of the answer.
         objection: Says why a candidate cannot serve the request now; empty where it can.
         chance: Draws delays.
     """
@@ -43,6 +42,7 @@ class Course:
         settings: RetrySettings,
         budget: RetryBudget,
         deadline: Deadline,
+        suits: Callable[[Candidate], bool],
         objection: Callable[[Candidate], str],
         chance: random.Random,
     ) -> None:
@@ -50,6 +50,7 @@ class Course:
         self._settings = settings
         self._budget = budget
         self._deadline = deadline
+        self._suits = suits
         self._objection = objection
         self._chance = chance
         self._tries = 1
@@ -74,9 +75,7 @@ class Course:
         """
         if self._deadline.left() <= 0:
             return None
-        if reached_backend and not self._may_ask(error):
-            return None
-        other = self._other(error)
+        other = self._other(error, reached_backend=reached_backend)
         if other is not None and other in self._decision.ranked:
             return self._to(other)
         is_asked_again = other is None or (self._tries == 1 and self._budget.left > 1)
@@ -84,9 +83,6 @@ class Course:
         if pause is not None:
             return self._again(error, pause)
         return None if other is None else self._to(other)
-
-    def _may_ask(self, error: Exception) -> bool:
-        return not isinstance(error, HomeportError) or error.is_retried or error.falls_back
 
     def _again(self, error: Exception, pause: float) -> Move | None:
         """Ask the same backend again; a fresh worker is started once for all whose worker died."""
@@ -103,21 +99,25 @@ class Course:
 
     def _pause(self, error: Exception) -> float | None:
         """Give how long to wait before the same backend is asked again; None where that is no use."""
+        if not self._suits(self._tried[-1]):
+            return None
         pause = delay_seconds(self._settings, self._tries, error, self._chance)
         return None if pause is None or pause >= self._deadline.left() else pause
 
-    def _other(self, error: Exception) -> Candidate | None:
+    def _other(self, error: Exception, *, reached_backend: bool) -> Candidate | None:
         if isinstance(error, HomeportError) and not error.falls_back:
             return None
         if len(self._tried) > MOST_FALLBACKS:
             return None
-        untried = (each for each in self._chain(error) if each not in self._tried)
+        chain = self._chain(error, reached_backend=reached_backend)
+        untried = (each for each in chain if each not in self._tried and self._suits(each))
         return next((each for each in untried if not self._objection(each)), None)
 
-    def _chain(self, error: Exception) -> tuple[Candidate, ...]:
+    def _chain(self, error: Exception, *, reached_backend: bool) -> tuple[Candidate, ...]:
+        """Give whom to ask after an error; a refusal behind the backend is a validator's, of its answer."""
         decision = self._decision
         if isinstance(error, ContextOverflowError):
             return decision.context_fallbacks
-        if isinstance(error, RefusedError):
+        if isinstance(error, RefusedError) and reached_backend:
             return (*decision.ranked, *decision.content_fallbacks, *decision.fallbacks)
         return (*decision.ranked, *decision.fallbacks)

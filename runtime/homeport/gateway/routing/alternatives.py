@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import attrs
 
-from homeport.config.gateway_settings import GatewaySettings
+from homeport.config.gateway_settings import Chain, GatewaySettings
 from homeport.domain.generation import GenerationRequest
 from homeport.gateway.routing.destination import Destination, Destinations
 from homeport.gateway.routing.eligibility import Eligibility, key_of
@@ -14,18 +14,10 @@ from homeport.gateway.target import TargetKey
 from homeport.plugin.protocols import Candidate
 
 MOST_FALLBACKS = 4
-"""Targets of one chain."""
+"""Targets of one chain, and others that one request tries; who waits for more is better off with an error."""
 _SURE_CALLS = 20
 _LEAST_SUCCESS = 0.5
 """A model on trial that succeeds less often than that, over twenty calls, gets no more requests."""
-
-
-class Chain(StrEnum):
-    """What a fallback is for; each is the name of its setting."""
-
-    GENERAL = "fallbacks"
-    CONTEXT = "context_fallbacks"
-    CONTENT = "content_fallbacks"
 
 
 class TrialKind(StrEnum):

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 from homeport.config.consistency import Objection, objections
+from homeport.config.gateway_settings import Chain
 from homeport.config.key_path import KeyPath
 from homeport.config.settings import Settings
 from homeport.domain.errors import InvalidRequestError
 from homeport.gateway.routing.tiers import AUTO, INHERIT, word_of
 from homeport.models.names import ModelName
-
-_CHAINS = ("fallbacks", "context_fallbacks", "content_fallbacks")
 
 
 def route_faults(settings: Settings) -> Iterator[Objection]:
@@ -50,13 +49,13 @@ def _ambiguous(settings: Settings) -> Iterator[Objection]:
 def _names(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
     """Give every name that is looked up for a request, and where it stands."""
     yield ("gateway", "default_model"), settings.gateway.default_model
-    for chain in _CHAINS:
+    for chain in Chain:
         yield from _placed(("gateway", chain), getattr(settings.gateway, chain))
     for tier, models in settings.tiers.items():
         yield ("tiers", tier), tier
         yield from _placed(("tiers", tier), models)
     for name, route in settings.routes.items():
-        for field in ("models", *_CHAINS):
+        for field in ("models", *Chain):
             yield from _placed(("routes", name, field), getattr(route, field))
         for field in ("canary", "shadow"):
             trial = getattr(route, field)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from homeport.config.gateway_settings import Chain
 from homeport.config.settings import Settings
 from homeport.domain.errors import HomeportError, RefusedError
 from homeport.domain.generation import GenerationRequest, TextPrompt
 from homeport.domain.models import Capability, ModelInfo
 from homeport.domain.terms import Strategy, Terms
 from homeport.gateway.routing.affinity import Affinity
-from homeport.gateway.routing.alternatives import Alternatives, Chain, Others, TrialKind, trial_name
+from homeport.gateway.routing.alternatives import Alternatives, Others, TrialKind, trial_name
 from homeport.gateway.routing.decision import Decision, RouteStep
 from homeport.gateway.routing.destination import Destinations
 from homeport.gateway.routing.eligibility import Eligibility, Need, Needs, Residence, key_of

@@ -9,21 +9,12 @@ BYTES_PER_TOKEN = 4
 """UTF-8 bytes of one token: the starter model's vocabulary makes 3.5 to 4.0 of technical English."""
 MESSAGE_TOKENS = 4
 """What a chat template usually puts around a message."""
-MOST_MESSAGE_TOKENS = 16
-MOST_TEMPLATE_TOKENS = 128
-"""What templates add at most beside messages: a system prompt, a date, the opening of the answer."""
 
 
 def likely_tokens(request: Request) -> int:
     """Estimate the tokens of a prompt, the part of an answer that is there already included."""
     texts = sum(-(-len(text.encode(errors="replace")) // BYTES_PER_TOKEN) for text in _texts(request))
     return _given_tokens(request) + texts + MESSAGE_TOKENS * _messages(request)
-
-
-def most_tokens(request: Request) -> int:
-    """Bound the tokens of a prompt: none stands for less than a byte, and a template adds only so much."""
-    texts = sum(len(text.encode(errors="replace")) for text in _texts(request))
-    return _given_tokens(request) + texts + MOST_MESSAGE_TOKENS * _messages(request) + MOST_TEMPLATE_TOKENS
 
 
 def _texts(request: Request) -> Iterator[str]:

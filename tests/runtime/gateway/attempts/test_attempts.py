@@ -291,3 +291,27 @@ async def test_policy_of_running_requests_stays(tmp_path):
         with pytest.raises(DeadlineError):
             await answer(door, ask(temperature=1.0))
     assert len(backend.calls) == 2
+
+
+@in_virtual_time
+async def test_answer_is_continued_by_whoever_can(tmp_path):
+    """An equal that cannot go on behind the text is passed over, and so is a fallback of other weights."""
+    first_one = scripted("first", Script(fault=Fault.BREAK, at_token=3), GOOD, continues=True)
+    second_one = scripted("second", GOOD, continues=False)
+    async with gateway(tmp_path, fallbacks=("other",)) as door:
+        route, events = await answer(door, ask())
+    assert text_of(events) == WORDS
+    assert (route.backend, len(first_one.calls), len(second_one.calls)) == ("first", 2, 0)
+
+
+@in_virtual_time
+async def test_answer_that_lacks_only_its_end_is_whole(tmp_path):
+    """A break behind the last token that was wanted costs no further attempt, and counts as an answer."""
+    backend = scripted("first", Script(fault=Fault.BREAK, at_token=2), continues=True)
+    request = ask()
+    request = attrs.evolve(request, sampling=attrs.evolve(request.sampling, max_tokens=2))
+    async with gateway(tmp_path) as door:
+        _, events = await answer(door, request)
+    assert text_of(events) == "one two"
+    assert events[-1].usage.completion_tokens == 2
+    assert len(backend.calls) == 1

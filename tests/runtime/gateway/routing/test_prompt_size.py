@@ -1,11 +1,8 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from homeport import ChatPrompt, EmbeddingRequest, GenerationRequest, Message, Role, TextPrompt, TokenPrompt
-from homeport.engine.prompts import PromptEncoder
 from homeport.engine.tokenizer import TextTokenizer
-from homeport.gateway.routing.prompt_size import likely_tokens, most_tokens
+from homeport.gateway.routing.prompt_size import likely_tokens
 
 
 def request(prompt, begun=""):
@@ -29,21 +26,6 @@ def test_what_is_begun_counts_too():
     """A continuation reads its prompt and the part of the answer that is there."""
     prompt = TextPrompt("a" * 400)
     assert likely_tokens(request(prompt, "b" * 400)) == likely_tokens(request(prompt)) + 100
-    assert most_tokens(request(prompt, "b" * 400)) == most_tokens(request(prompt)) + 400
-
-
-@pytest.mark.model
-def test_the_upper_bound_holds(starter_folder):
-    """No text, however strange, has more tokens than the bound in the starter model's vocabulary."""
-    encoder = PromptEncoder(TextTokenizer(starter_folder), 49152)
-
-    @given(texts=st.lists(st.text(max_size=200), min_size=1, max_size=5))
-    def check(texts):
-        asked = request(chat(*texts))
-        encoded = encoder.encode(asked.prompt, window=10**6, truncate=False)
-        assert len(encoded.tokens) <= most_tokens(asked)
-
-    check()
 
 
 @pytest.mark.model
