@@ -78,6 +78,11 @@ class Gateway:
         return self._policy.planner
 
     @property
+    def shadow(self) -> Shadow:
+        """What runs copies of requests for models that are compared."""
+        return self._shadow
+
+    @property
     def breakers(self) -> Breakers:
         """What keeps from backends that fail."""
         return self._machinery.breakers

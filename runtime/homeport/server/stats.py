@@ -34,6 +34,10 @@ async def stats(request: web.Request) -> web.StreamResponse:
             queue=_queue(runtime.gateway.admission.stats()),
             breakers=[breaker_of(each) for each in runtime.gateway.breakers.stats()],
             pools=_pools(runtime),
+            shadows={
+                str(key): schema.ShadowStats(**attrs.asdict(found))
+                for key, found in runtime.gateway.shadow.stats().items()
+            },
             models=[_model(resident) for resident in residents],
             process=_process(runtime, machine, request.app[VERSION]),
         )

@@ -18,6 +18,7 @@ from homeport import (
     RequestRejected,
     Usage,
 )
+from homeport.config.gateway_settings import RouteSettings
 from homeport.config.settings import ServerSettings
 from homeport.server.metrics import CONTENT_TYPE, Metrics
 
@@ -230,6 +231,19 @@ async def test_stats_tell_queue_breakers_pools_and_processes(served):
     assert (host["pid"], host["model"]) == (os.getpid(), "")
     assert found["process"]["strain"] == "none"
     assert found["models"] == []
+
+
+async def test_stats_tell_what_came_of_shadow_copies(serving, settings):
+    """A model that is compared is seen to answer, though nobody gets its answers."""
+    routes = {"tried": RouteSettings(models=("echo",), shadow="scripted:1b", shadow_share=1.0)}
+    async with serving(attrs.evolve(settings, routes=routes)) as served:
+        body = {"model": "tried", "prompt": "x", "stream": False}
+        _, answer = await served.json("POST", "/api/generate", body)
+        async with asyncio.timeout(10):
+            while not (found := (await served.json("GET", "/v1/stats"))[1]["shadows"]):
+                pass  # each look is a request, which lets the copy go on
+    assert answer["response"] == "x"
+    assert found == {"scripted/scripted:1b": {"finished": 1, "failed": 0, "left_out": 0}}
 
 
 async def test_pools_tell_what_they_count(served):

@@ -26,13 +26,16 @@ class Patience:
         self._due = 0.0
         self._is_spent = False
 
-    async def next(self, events: AsyncIterator[object], stage: str, seconds: float | None) -> object:
+    async def next(
+        self, events: AsyncIterator[object], stage: str, seconds: float | None, *, since: float | None = None
+    ) -> object:
         """Wait for the next event.
 
         Args:
             events: Of the backend.
             stage: Name of the wait, for the error.
             seconds: How long it may take; None takes all that is left of the request's time.
+            since: When that time began, on the loop's clock; None is now.
 
         Raises:
             DeadlineError: It took longer, or the whole is over; says which.
@@ -41,7 +44,8 @@ class Patience:
         self._deadline.check()
         task = asyncio.current_task()
         cancelling = 0 if task is None else task.cancelling()
-        stage_at = self._deadline.at if seconds is None else self._loop.time() + seconds
+        began_at = self._loop.time() if since is None else since
+        stage_at = self._deadline.at if seconds is None else began_at + seconds
         self._wait_until(min(stage_at, self._deadline.at), task)
         try:
             return await anext(events)

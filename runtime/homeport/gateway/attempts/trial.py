@@ -170,16 +170,17 @@ class Trial:
             BackendError: They ended before the last one.
         """
         limit = self._first_limit(request)
+        since: float | None = self._began_at
         while True:
             try:
-                event = await patience.next(events, *limit)
+                event = await patience.next(events, *limit, since=since)
             except StopAsyncIteration:
                 break
             if not _is_event(event, request):
                 message = f"backend {self._key.backend!r} gave {type(event).__name__}, which is no event"
                 raise BackendError(message)
             if isinstance(event, TextDelta):
-                limit = self._next_limit()
+                limit, since = self._next_limit(), None
             yield event
             if isinstance(event, Finished | EmbeddingResult):
                 return

@@ -51,6 +51,14 @@ class QueueStats(msgspec.Struct, kw_only=True):
     targets: dict[str, TargetLoad]
 
 
+class ShadowStats(msgspec.Struct, kw_only=True):
+    """Copies of requests for a model that is compared; those left out were too many at once."""
+
+    finished: int
+    failed: int
+    left_out: int
+
+
 class ModelStats(msgspec.Struct, kw_only=True):
     """A model in memory.
 
@@ -112,6 +120,7 @@ class Stats(msgspec.Struct, kw_only=True):
         queue: Requests that wait and run.
         breakers: What was called, and how it did.
         pools: What backends tell of themselves, by their name.
+        shadows: What came of copies of requests, by backend and model, joined by a slash.
         models: In memory.
         process: The host and the machine.
     """
@@ -120,5 +129,6 @@ class Stats(msgspec.Struct, kw_only=True):
     queue: QueueStats
     breakers: list[Breaker]
     pools: dict[str, dict[str, Any]]
+    shadows: dict[str, ShadowStats]
     models: list[ModelStats]
     process: HostStats

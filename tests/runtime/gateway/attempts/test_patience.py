@@ -38,6 +38,18 @@ async def test_silence_is_named_by_its_stage():
 
 
 @in_virtual_time
+async def test_time_that_began_earlier_is_over_earlier():
+    """What the backend took to open its stream counts to the time of the first token."""
+    loop = asyncio.get_running_loop()
+    began_at = loop.time()
+    patience, events = Patience(Deadline.after(1000)), pauses(100.0)
+    await asyncio.sleep(20)
+    with pytest.raises(DeadlineError, match="first token took longer than 30 s"):
+        await patience.next(events, "first token", 30.0, since=began_at)
+    assert loop.time() - began_at == pytest.approx(30.0)
+
+
+@in_virtual_time
 async def test_whole_time_of_a_request_wins_where_it_is_shorter():
     """It is then the total that is named, with or without a time for the stage."""
     for seconds in (5.0, None):
