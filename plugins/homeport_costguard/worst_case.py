@@ -1,11 +1,12 @@
 """How many tokens a request can take at most, and how many it likely takes."""
 
+import json
 import weakref
 from typing import TYPE_CHECKING
 
 import attrs
 
-from homeport import ChatPrompt, GenerationRequest, Request, TextPrompt
+from homeport import ChatPrompt, FillPrompt, GenerationRequest, Message, Request, TextPrompt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,11 +79,26 @@ def _most_prompt_tokens(request: Request) -> int:
 
 
 def _prompt_size(request: GenerationRequest) -> int:
-    prompt = request.prompt
-    if isinstance(prompt, ChatPrompt):
-        told = sum(_size(message.content) + MESSAGE_TOKENS for message in prompt.messages)
-        return told + len(prompt.context)
-    return _size(prompt.text) if isinstance(prompt, TextPrompt) else len(prompt.tokens)
+    match request.prompt:
+        case ChatPrompt() as prompt:
+            return sum(map(_message_size, prompt.messages)) + _offer_size(prompt) + len(prompt.context)
+        case TextPrompt(text=text):
+            return _size(text)
+        case FillPrompt(prefix=prefix, suffix=suffix):
+            return _size(prefix) + _size(suffix)
+        case ids:
+            return len(ids.tokens)
+
+
+def _message_size(message: Message) -> int:
+    calls = sum(_size(call.name) + _size(call.arguments) + MESSAGE_TOKENS for call in message.tool_calls)
+    return _size(message.content) + _size(message.thinking) + calls + MESSAGE_TOKENS
+
+
+def _offer_size(prompt: ChatPrompt) -> int:
+    """Count what a template may write of the tools, twice: most spell them with blanks between."""
+    tools = () if prompt.tools is None else prompt.tools.tools
+    return sum(2 * _size(json.dumps(attrs.asdict(tool), default=str)) + MESSAGE_TOKENS for tool in tools)
 
 
 def _size(text: str | tuple[int, ...]) -> int:

@@ -1,6 +1,6 @@
 """What a request says, cut to what a router needs."""
 
-from homeport import ChatPrompt, EmbeddingRequest, GenerationRequest, Request, Role, TextPrompt
+from homeport import ChatPrompt, EmbeddingRequest, FillPrompt, GenerationRequest, Request, Role, TextPrompt
 
 READ_CHARACTERS = 2000
 """So much of a prompt decides task and complexity: three fifths from its start, the rest from its end."""
@@ -49,6 +49,8 @@ def _parts(request: Request) -> list[tuple[Role, str]]:
             return [(message.role, message.content) for message in messages]
         case TextPrompt(text):
             return [(Role.USER, text)]
+        case FillPrompt(prefix, suffix):
+            return [(Role.USER, f"{prefix}\n{suffix}")]
         case _:
             return []
 
@@ -58,7 +60,7 @@ def _ids(request: Request) -> int:
         match request.prompt:
             case ChatPrompt(_, context):
                 return len(context)
-            case TextPrompt():
+            case TextPrompt() | FillPrompt():
                 return 0
             case prompt:
                 return len(prompt.tokens)

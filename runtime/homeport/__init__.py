@@ -2,6 +2,7 @@
 
 from homeport.config.setting import setting
 from homeport.config.settings import Settings
+from homeport.domain.constraint import Constraint, ConstraintKind
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.errors import (
     BackendError,
@@ -40,7 +41,9 @@ from homeport.domain.events import (
     RequestStarted,
 )
 from homeport.domain.generation import (
+    AnswerDelta,
     ChatPrompt,
+    FillPrompt,
     Finished,
     FinishReason,
     GenerationEvent,
@@ -48,19 +51,23 @@ from homeport.domain.generation import (
     Priority,
     Prompt,
     PromptAccepted,
+    PromptScored,
     ReplyEvent,
     Restarted,
     Resumed,
     Sampling,
     TextDelta,
     TextPrompt,
+    ThoughtDelta,
     TokenLogprob,
     TokenPrompt,
+    ToolCallDelta,
     Usage,
 )
 from homeport.domain.messages import Message, Role
 from homeport.domain.models import Capability, ModelInfo, ResidentModel
 from homeport.domain.terms import Strategy, StreamFailure, Terms
+from homeport.domain.tools import Tool, ToolCall, ToolChoice, ToolOffer
 from homeport.plugin.protocols import (
     Addressed,
     Answer,
@@ -106,6 +113,7 @@ __all__ = [
     "PLUGIN_API",
     "Addressed",
     "Answer",
+    "AnswerDelta",
     "Artifact",
     "Attempt",
     "Backend",
@@ -121,12 +129,15 @@ __all__ = [
     "ChatPrompt",
     "CommandSpec",
     "ConfigError",
+    "Constraint",
+    "ConstraintKind",
     "ContextOverflowError",
     "DeadlineError",
     "EmbeddingRequest",
     "EmbeddingResult",
     "Event",
     "FetchProgress",
+    "FillPrompt",
     "Finding",
     "FinishReason",
     "Finished",
@@ -155,6 +166,7 @@ __all__ = [
     "Priority",
     "Prompt",
     "PromptAccepted",
+    "PromptScored",
     "PullError",
     "RateLimitedError",
     "Reconfigurable",
@@ -186,12 +198,18 @@ __all__ = [
     "Terms",
     "TextDelta",
     "TextPrompt",
+    "ThoughtDelta",
     "TokenBatch",
     "TokenLogprob",
     "TokenModel",
     "TokenModelFacts",
     "TokenPrompt",
     "TokenRow",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "ToolChoice",
+    "ToolOffer",
     "UnauthorizedError",
     "UnsupportedError",
     "Usage",

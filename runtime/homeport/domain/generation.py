@@ -1,11 +1,14 @@
 """A request for text and the events that answer it."""
 
+from collections.abc import Mapping
 from enum import IntEnum, StrEnum
 
 import attrs
 
+from homeport.domain.constraint import Constraint
 from homeport.domain.messages import Message
 from homeport.domain.terms import Terms
+from homeport.domain.tools import ToolOffer
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +29,12 @@ class Sampling:
         stop: Texts that end the generation; they are not part of the answer.
         max_tokens: Bound of generated tokens; None runs until a stop or the end of the window.
         top_logprobs: None reports no log-probabilities, otherwise how many alternatives, 0 to 20.
+        prompt_logprobs: Whether those of the prompt's tokens are reported too, by ``PromptScored``.
+        logit_bias: Pairs of a token id and what is added to its logit before anything else.
+        labels: Where given, one of these texts is the answer: each is one token of its own, the likeliest is
+            chosen, and the log-probabilities of all, normalised among themselves, are reported as its
+            alternatives, in this order. Nothing else of the sampling counts.
+        ignores_end: Whether the model's own end of an answer does not end it.
     """
 
     temperature: float = 0.8
@@ -40,6 +49,10 @@ class Sampling:
     stop: tuple[str, ...] = ()
     max_tokens: int | None = None
     top_logprobs: int | None = None
+    prompt_logprobs: bool = False
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    labels: tuple[str, ...] = ()
+    ignores_end: bool = False
 
 
 @attrs.frozen
@@ -49,10 +62,23 @@ class ChatPrompt:
     Attributes:
         messages: The conversation, oldest first.
         context: Token ids of an earlier exchange, put before the rendered messages.
+        tools: What the model may call; None is nothing.
+        thinks: Whether it thinks before it answers; None leaves that to the model. One that cannot think
+            ignores it.
+        effort: How much it thinks, for templates that know ``reasoning_effort``; empty leaves it to them.
+        template: A template in Jinja that takes the place of the model's own; empty keeps that one.
+        template_values: Further values for the template, by name.
+        is_plain: Whether what the messages say is text even where it spells a special token.
     """
 
     messages: tuple[Message, ...]
     context: tuple[int, ...] = ()
+    tools: ToolOffer | None = attrs.field(default=None, kw_only=True)
+    thinks: bool | None = attrs.field(default=None, kw_only=True)
+    effort: str = attrs.field(default="", kw_only=True)
+    template: str = attrs.field(default="", kw_only=True)
+    template_values: Mapping[str, object] = attrs.field(factory=dict, kw_only=True)
+    is_plain: bool = attrs.field(default=False, kw_only=True)
 
 
 @attrs.frozen
@@ -69,7 +95,15 @@ class TokenPrompt:
     tokens: tuple[int, ...]
 
 
-Prompt = ChatPrompt | TextPrompt | TokenPrompt
+@attrs.frozen
+class FillPrompt:
+    """Text with a gap for the model to fill, by the tokens its vocabulary has for that."""
+
+    prefix: str
+    suffix: str
+
+
+Prompt = ChatPrompt | TextPrompt | TokenPrompt | FillPrompt
 
 
 class Priority(IntEnum):
@@ -100,6 +134,7 @@ class GenerationRequest:
             another asked. Empty where clients are not told apart.
         begun: Text that the answer has already; the model goes on behind it and does not repeat it.
         terms: Conditions that the gateway sees to; backends need not look at them.
+        constraint: Form that the answer must have; None leaves it free. Thoughts before it are free.
     """
 
     id: str
@@ -113,6 +148,7 @@ class GenerationRequest:
     owner: str = ""
     begun: str = ""
     terms: Terms = Terms()
+    constraint: Constraint | None = None
 
 
 class FinishReason(StrEnum):
@@ -147,6 +183,7 @@ class Usage:
         prompt_seconds: Time spent on the uncached ones.
         completion_tokens: Tokens generated.
         completion_seconds: From the first generated token to the last.
+        thought_tokens: Those of the generated ones that were thoughts.
         drafted_tokens: Guessed ahead and checked.
         accepted_tokens: Those of them that were right.
     """
@@ -156,6 +193,7 @@ class Usage:
     prompt_seconds: float = 0.0
     completion_tokens: int = 0
     completion_seconds: float = 0.0
+    thought_tokens: int = 0
     drafted_tokens: int = 0
     accepted_tokens: int = 0
 
@@ -171,6 +209,49 @@ class PromptAccepted:
 
     prompt_tokens: int
     truncated: bool = False
+
+
+@attrs.frozen
+class PromptScored:
+    """How likely the prompt was, where that was asked for; comes before the answer.
+
+    Attributes:
+        logprobs: One entry per token of the prompt; the first one's is 0, for nothing stands before it.
+    """
+
+    logprobs: tuple[TokenLogprob, ...]
+
+
+@attrs.frozen
+class ThoughtDelta:
+    """A further piece of what the model thinks before it answers.
+
+    Attributes:
+        text: Whole characters.
+        logprobs: One entry per token when they were asked for.
+    """
+
+    text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class ToolCallDelta:
+    """A piece of a call: the first one of each names the tool, the arguments of all add up.
+
+    Attributes:
+        index: Which call of the answer, from 0.
+        id: Of the call; only on its first piece.
+        name: Of the tool; only on its first piece.
+        arguments: A further piece of the JSON text of its arguments.
+        logprobs: One entry per token when they were asked for.
+    """
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @attrs.frozen
@@ -194,14 +275,19 @@ class Finished:
         reason: Why it ended.
         usage: What it used.
         context: Token ids of prompt and answer, for a client that wants to continue them.
+        stopped_by: The stop text that was reached; empty where none was.
     """
 
     reason: FinishReason
     usage: Usage
     context: tuple[int, ...] = ()
+    stopped_by: str = ""
 
 
-GenerationEvent = PromptAccepted | TextDelta | Finished
+AnswerDelta = TextDelta | ThoughtDelta | ToolCallDelta
+"""A piece of an answer."""
+
+GenerationEvent = PromptAccepted | PromptScored | AnswerDelta | Finished
 """What a backend gives."""
 
 

@@ -6,12 +6,18 @@ from enum import StrEnum
 
 import attrs
 
+from homeport.domain.messages import Message
+
 
 class Capability(StrEnum):
-    """What a model can be asked for, in Ollama's words."""
+    """What a model can be asked for, in Ollama's words and order."""
 
     COMPLETION = "completion"
+    TOOLS = "tools"
+    INSERT = "insert"
+    VISION = "vision"
     EMBEDDING = "embedding"
+    THINKING = "thinking"
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +41,9 @@ class ModelInfo:
         embedding_length: Width of its hidden states; 0 where unknown.
         license: Name or text; empty where unknown.
         template: Its chat template; empty where it has none.
+        system: What it is told before every conversation that has no system message of its own.
+        messages: What precedes every conversation.
+        parent: The model that it was made from, in full; empty where it was not.
         parameters: Sampling defaults it was published with, in Ollama's option names.
         facts: Further figures under GGUF's key names (``llama.block_count``).
         alias_of: The name it is installed under, where ``name`` is another one for it; else empty.
@@ -61,6 +70,9 @@ class ModelInfo:
     embedding_length: int = 0
     license: str = ""
     template: str = ""
+    system: str = ""
+    messages: tuple[Message, ...] = ()
+    parent: str = ""
     parameters: Mapping[str, object] = attrs.field(factory=dict)
     facts: Mapping[str, object] = attrs.field(factory=dict)
     alias_of: str = ""

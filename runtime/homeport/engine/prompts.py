@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from homeport.domain.errors import ContextOverflowError, InvalidRequestError
-from homeport.domain.generation import ChatPrompt, Prompt, TextPrompt
+from homeport.domain.errors import ContextOverflowError, InvalidRequestError, UnsupportedError
+from homeport.domain.generation import ChatPrompt, FillPrompt, Prompt, TextPrompt
 from homeport.domain.messages import Message, Role
 from homeport.engine.chat_template import ChatTemplate
 from homeport.engine.tokenizer import TextTokenizer
@@ -102,8 +102,10 @@ class PromptEncoder:
                 return self._encoded_end(text, room, add_special_tokens=False)
             case TextPrompt(text=text):
                 return self._encoded_end(text, room, add_special_tokens=True)
-            case _:
-                return self._checked(list(prompt.tokens[-room:]))
+            case FillPrompt():
+                raise _no_gaps()
+            case ids:
+                return self._checked(list(ids.tokens[-room:]))
 
     def _encoded_end(self, text: str, room: int, *, add_special_tokens: bool) -> list[int]:
         end = text[-room * self._tokenizer.longest_token :]
@@ -119,8 +121,10 @@ class PromptEncoder:
                 text, before, special = self._template.render(messages), list(context), False
             case TextPrompt(text=text):
                 before, special = [], True
-            case _:
-                return self._checked(list(prompt.tokens)) or self._beginning()
+            case FillPrompt():
+                raise _no_gaps()
+            case ids:
+                return self._checked(list(ids.tokens)) or self._beginning()
         if len(text) > most * self._tokenizer.longest_token:
             return None
         tokens = [*before, *self._tokenizer.encode(text, add_special_tokens=special)]
@@ -153,3 +157,7 @@ class PromptEncoder:
             return tokens is not None and len(tokens) <= room
 
         return remaining(bisect.bisect_left(range(len(droppable)), x=True, key=fits))
+
+
+def _no_gaps() -> UnsupportedError:
+    return UnsupportedError("this model has no tokens for a gap in a text", field="suffix")

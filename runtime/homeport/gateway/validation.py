@@ -3,8 +3,15 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from homeport.domain.errors import BackendError, PluginError, RefusedError
-from homeport.domain.generation import Finished, GenerationEvent, GenerationRequest, TextDelta
+from homeport.domain.generation import (
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    TextDelta,
+    ToolCallDelta,
+)
 from homeport.gateway.deadline import Deadline
+from homeport.gateway.gathered_calls import GatheredCalls
 from homeport.plugin.protocols import Answer, Validator, Verdict
 
 _STAGE = "validation"
@@ -53,7 +60,11 @@ class Validation:
         end = next((event for event in events if isinstance(event, Finished)), None)
         if end is None:
             raise BackendError("the backend gave something else than an answer")
-        answer = Answer(text, end.reason)
+        calls = GatheredCalls()
+        for event in events:
+            if isinstance(event, ToolCallDelta):
+                calls.add(event)
+        answer = Answer(text, end.reason, calls.whole())
         for name, validator in self._validators:
             verdict = await _verdict(name, validator, request, answer)
             if not verdict.accepted:

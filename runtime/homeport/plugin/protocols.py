@@ -11,6 +11,7 @@ from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.events import Event
 from homeport.domain.generation import FinishReason, GenerationEvent, GenerationRequest, Usage
 from homeport.domain.models import ModelInfo
+from homeport.domain.tools import ToolCall
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,8 +30,8 @@ class Backend(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]:
         """Stream an answer.
 
-        The iterator may begin with ``PromptAccepted``, goes on with ``TextDelta`` and ends with one
-        ``Finished``. Leaving the context cancels what still runs.
+        The iterator may begin with ``PromptAccepted``, goes on with ``TextDelta``, ``ThoughtDelta`` and
+        ``ToolCallDelta``, and ends with one ``Finished``. Leaving the context cancels what still runs.
 
         Raises:
             ModelNotFoundError: ``request.model`` is not listed.
@@ -363,10 +364,17 @@ class Route(Protocol):
 
 @attrs.frozen
 class Answer:
-    """A whole answer, before the client sees it."""
+    """A whole answer, before the client sees it.
+
+    Attributes:
+        text: What it says, without thoughts.
+        reason: Why it ended.
+        tool_calls: What it calls.
+    """
 
     text: str
     reason: FinishReason
+    tool_calls: tuple[ToolCall, ...] = ()
 
 
 @attrs.frozen

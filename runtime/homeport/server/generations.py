@@ -14,11 +14,16 @@ from homeport.domain.generation import (
     GenerationEvent,
     GenerationRequest,
     PromptAccepted,
+    PromptScored,
     Restarted,
     Resumed,
     TextDelta,
+    ThoughtDelta,
     TokenLogprob,
+    ToolCallDelta,
 )
+from homeport.domain.tools import ToolCall
+from homeport.gateway.gathered_calls import GatheredCalls
 from homeport.gateway.pipeline import Gateway
 
 if TYPE_CHECKING:
@@ -54,11 +59,26 @@ class _Ended:
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """A whole generation; ``accepted_at`` is when its first event came."""
+    """A whole generation.
+
+    Attributes:
+        accepted_at: When its first event came.
+        text: What it says.
+        logprobs: Of the tokens of the answer, calls among them, where they were asked for.
+        thoughts: What it thought before.
+        thought_logprobs: Of those.
+        tool_calls: What it calls, in order.
+        prompt_logprobs: Of the prompt, where they were asked for.
+        finished: Its last event.
+    """
 
     accepted_at: float
     text: str
-    logprobs: tuple[TokenLogprob, ...]
+    logprobs: tuple[TokenLogprob, ...] = ()
+    thoughts: str = ""
+    thought_logprobs: tuple[TokenLogprob, ...] = ()
+    tool_calls: tuple[ToolCall, ...] = ()
+    prompt_logprobs: tuple[TokenLogprob, ...] = ()
     finished: Finished
 
 
@@ -67,9 +87,9 @@ class _Gathered:
 
     def __init__(self) -> None:
         self._accepted_at: float | None = None
-        self._texts: list[str] = []
-        self._logprobs: list[TokenLogprob] = []
         self._finished: Finished | None = None
+        self._prompt_logprobs: tuple[TokenLogprob, ...] = ()
+        self.clear()
 
     def add(self, step: Step) -> None:
         if self._accepted_at is None:
@@ -78,6 +98,14 @@ class _Gathered:
             case TextDelta(text=text, logprobs=logprobs):
                 self._texts.append(text)
                 self._logprobs.extend(logprobs)
+            case ThoughtDelta(text=text, logprobs=logprobs):
+                self._thoughts.append(text)
+                self._thought_logprobs.extend(logprobs)
+            case ToolCallDelta() as delta:
+                self._calls.add(delta)
+                self._logprobs.extend(delta.logprobs)
+            case PromptScored(logprobs=logprobs):
+                self._prompt_logprobs = logprobs
             case Finished() as event:
                 self._finished = event
             case PromptAccepted():
@@ -85,8 +113,11 @@ class _Gathered:
 
     def clear(self) -> None:
         """Forget what was declared void."""
-        self._texts.clear()
-        self._logprobs.clear()
+        self._texts: list[str] = []
+        self._logprobs: list[TokenLogprob] = []
+        self._thoughts: list[str] = []
+        self._thought_logprobs: list[TokenLogprob] = []
+        self._calls = GatheredCalls()
 
     def outcome(self) -> Outcome:
         if self._accepted_at is None or self._finished is None:
@@ -95,6 +126,10 @@ class _Gathered:
             accepted_at=self._accepted_at,
             text="".join(self._texts),
             logprobs=tuple(self._logprobs),
+            thoughts="".join(self._thoughts),
+            thought_logprobs=tuple(self._thought_logprobs),
+            tool_calls=self._calls.whole(),
+            prompt_logprobs=self._prompt_logprobs,
             finished=self._finished,
         )
 

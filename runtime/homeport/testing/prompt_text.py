@@ -1,6 +1,6 @@
 """The text that backends for tests answer from."""
 
-from homeport import ChatPrompt, GenerationRequest, TextPrompt
+from homeport import ChatPrompt, FillPrompt, GenerationRequest, TextPrompt
 
 
 def prompt_text(request: GenerationRequest) -> str:
@@ -10,5 +10,7 @@ def prompt_text(request: GenerationRequest) -> str:
             return messages[-1].content
         case TextPrompt(text=text):
             return text
+        case FillPrompt(prefix=prefix, suffix=suffix):
+            return f"{prefix} {suffix}"
         case prompt:
             return " ".join(str(token) for token in prompt.tokens)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from homeport.domain.errors import InvalidRequestError, WorkerDiedError
-from homeport.worker.channel import Accepted, Delta, End, Failure, Vectors, error_of
+from homeport.worker.channel import EventMessage, Failure, Vectors, error_of
 
-Answer = Accepted | Delta | End | Vectors
+Answer = EventMessage | Vectors
 """What a request that goes well is told."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from homeport.domain.constraint import Constraint
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.errors import (
     ConfigError,
@@ -19,7 +20,9 @@ from homeport.domain.errors import (
     PluginError,
 )
 from homeport.domain.generation import (
+    AnswerDelta,
     ChatPrompt,
+    FillPrompt,
     Finished,
     FinishReason,
     GenerationEvent,
@@ -27,14 +30,16 @@ from homeport.domain.generation import (
     Priority,
     Prompt,
     PromptAccepted,
+    PromptScored,
     Sampling,
     TextDelta,
     TextPrompt,
+    ThoughtDelta,
     TokenLogprob,
     TokenPrompt,
+    ToolCallDelta,
     Usage,
 )
-from homeport.domain.messages import Message
 from homeport.engine.options import EngineOptions
 from homeport.plugin.protocols import LoadPlan, TokenModelFacts
 
@@ -46,8 +51,7 @@ MAX_FRAME_BYTES = 256 * 1024**2
 class Turns(msgspec.Struct, tag="turns"):
     """A ``ChatPrompt``."""
 
-    messages: tuple[Message, ...]
-    context: tuple[int, ...]
+    prompt: ChatPrompt
 
 
 class Text(msgspec.Struct, tag="text"):
@@ -60,6 +64,15 @@ class Ids(msgspec.Struct, tag="ids"):
     """A ``TokenPrompt``."""
 
     tokens: tuple[int, ...]
+
+
+class Gap(msgspec.Struct, tag="gap"):
+    """A ``FillPrompt``."""
+
+    prompt: FillPrompt
+
+
+TaggedPrompt = Turns | Text | Ids | Gap
 
 
 class Load(msgspec.Struct, tag="load"):
@@ -78,13 +91,14 @@ class Generate(msgspec.Struct, tag="generate"):
     """Start a generation."""
 
     id: str
-    prompt: Turns | Text | Ids
+    prompt: TaggedPrompt
     sampling: Sampling
     context_length: int | None
     truncate: bool
     priority: Priority = Priority.NORMAL
     owner: str = ""
     begun: str = ""
+    constraint: Constraint | None = None
 
 
 class Embed(msgspec.Struct, tag="embed"):
@@ -131,6 +145,28 @@ class Delta(msgspec.Struct, tag="delta"):
     logprobs: tuple[TokenLogprob, ...]
 
 
+class Scored(msgspec.Struct, tag="scored"):
+    """A ``PromptScored``."""
+
+    id: str
+    logprobs: tuple[TokenLogprob, ...]
+
+
+class Thought(msgspec.Struct, tag="thought"):
+    """A ``ThoughtDelta``."""
+
+    id: str
+    text: str
+    logprobs: tuple[TokenLogprob, ...]
+
+
+class Call(msgspec.Struct, tag="call"):
+    """A ``ToolCallDelta``."""
+
+    id: str
+    delta: ToolCallDelta
+
+
 class End(msgspec.Struct, tag="end"):
     """A ``Finished``."""
 
@@ -138,6 +174,7 @@ class End(msgspec.Struct, tag="end"):
     reason: FinishReason
     usage: Usage
     context: tuple[int, ...]
+    stopped_by: str = ""
 
 
 class Vectors(msgspec.Struct, tag="vectors"):
@@ -159,7 +196,10 @@ class Failure(msgspec.Struct, tag="failure"):
 
 
 ToWorker = Load | Generate | Embed | Cancel
-FromWorker = Ready | Beat | Accepted | Delta | End | Vectors | Failure
+EventMessage = Accepted | Scored | Delta | Thought | Call | End
+"""A ``GenerationEvent``."""
+
+FromWorker = Ready | Beat | EventMessage | Vectors | Failure
 
 _encoder = msgspec.msgpack.Encoder()
 to_worker_decoder: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
@@ -198,6 +238,7 @@ def generate_message(request: GenerationRequest) -> Generate:
         priority=request.priority,
         owner=request.owner,
         begun=request.begun,
+        constraint=request.constraint,
     )
 
 
@@ -213,33 +254,52 @@ def request_of(message: Generate) -> GenerationRequest:
         priority=message.priority,
         owner=message.owner,
         begun=message.begun,
+        constraint=message.constraint,
     )
 
 
 def event_message(request_id: str, event: GenerationEvent | EmbeddingResult | HomeportError) -> FromWorker:
     """Translate what the engine tells."""
     match event:
-        case PromptAccepted(prompt_tokens=tokens, truncated=truncated):
-            return Accepted(request_id, tokens, truncated)
-        case TextDelta(text=text, logprobs=logprobs):
-            return Delta(request_id, text, logprobs)
-        case Finished(reason=reason, usage=usage, context=context):
-            return End(request_id, reason, usage, context)
         case EmbeddingResult(vectors=vectors, prompt_tokens=tokens):
             return Vectors(request_id, vectors, tokens)
-        case error:
+        case HomeportError() as error:
             return failure_message(request_id, error)
+        case PromptAccepted(prompt_tokens=tokens, truncated=truncated):
+            return Accepted(request_id, tokens, truncated)
+        case PromptScored(logprobs=logprobs):
+            return Scored(request_id, logprobs)
+        case Finished() as end:
+            return End(request_id, end.reason, end.usage, end.context, end.stopped_by)
+        case delta:
+            return _delta_message(request_id, delta)
 
 
-def event_of(message: Accepted | Delta | End) -> GenerationEvent:
+def _delta_message(request_id: str, delta: AnswerDelta) -> Delta | Thought | Call:
+    match delta:
+        case TextDelta(text=text, logprobs=logprobs):
+            return Delta(request_id, text, logprobs)
+        case ThoughtDelta(text=text, logprobs=logprobs):
+            return Thought(request_id, text, logprobs)
+        case call:
+            return Call(request_id, call)
+
+
+def event_of(message: EventMessage) -> GenerationEvent:
     """Translate an event back."""
     match message:
         case Accepted(prompt_tokens=tokens, truncated=truncated):
             return PromptAccepted(tokens, truncated)
         case Delta(text=text, logprobs=logprobs):
             return TextDelta(text, logprobs)
+        case Scored(logprobs=logprobs):
+            return PromptScored(logprobs)
+        case Thought(text=text, logprobs=logprobs):
+            return ThoughtDelta(text, logprobs)
+        case Call(delta=delta):
+            return delta
         case end:
-            return Finished(end.reason, end.usage, end.context)
+            return Finished(end.reason, end.usage, end.context, end.stopped_by)
 
 
 def failure_message(request_id: str, error: HomeportError) -> Failure:
@@ -269,20 +329,24 @@ def _error_classes() -> dict[str, type[HomeportError]]:
     return found
 
 
-def _tagged(prompt: Prompt) -> Turns | Text | Ids:
+def _tagged(prompt: Prompt) -> TaggedPrompt:
     match prompt:
-        case ChatPrompt(messages=messages, context=context):
-            return Turns(messages, context)
+        case ChatPrompt():
+            return Turns(prompt)
+        case FillPrompt():
+            return Gap(prompt)
         case TextPrompt(text=text):
             return Text(text)
         case ids:
             return Ids(ids.tokens)
 
 
-def _untagged(prompt: Turns | Text | Ids) -> Prompt:
+def _untagged(prompt: TaggedPrompt) -> Prompt:
     match prompt:
-        case Turns(messages=messages, context=context):
-            return ChatPrompt(messages, context)
+        case Turns(prompt=turns):
+            return turns
+        case Gap(prompt=gap):
+            return gap
         case Text(text=text):
             return TextPrompt(text)
         case ids:

@@ -24,6 +24,7 @@ from homeport.worker.answers import Answer, Answers
 from homeport.worker.channel import (
     Accepted,
     Beat,
+    Call,
     Cancel,
     Delta,
     Embed,
@@ -31,6 +32,8 @@ from homeport.worker.channel import (
     Failure,
     Load,
     Ready,
+    Scored,
+    Thought,
     ToWorker,
     Vectors,
     error_of,
@@ -277,7 +280,7 @@ class WorkerProcess:
             await self._send(generate_message(request))
             while not finished:
                 match await self._answers.next(request.id):
-                    case (Accepted() | Delta() | End()) as message:
+                    case (Accepted() | Scored() | Delta() | Thought() | Call() | End()) as message:
                         event = event_of(message)
                         finished = isinstance(event, Finished)
                         yield event

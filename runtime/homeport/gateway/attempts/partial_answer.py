@@ -4,6 +4,7 @@ import attrs
 
 from homeport.domain.embedding import EmbeddingResult
 from homeport.domain.generation import (
+    AnswerDelta,
     Finished,
     GenerationEvent,
     GenerationRequest,
@@ -29,6 +30,7 @@ class PartialAnswer:
     prompt_tokens: int | None = None
     candidate: Candidate | None = None
     _pieces: list[str] = attrs.field(factory=list)
+    _has_more_than_text: bool = False
 
     @property
     def text(self) -> str:
@@ -38,7 +40,7 @@ class PartialAnswer:
     @property
     def is_empty(self) -> bool:
         """Whether the client has nothing that another backend would have to continue."""
-        return not self._pieces
+        return not self._pieces and not self._has_more_than_text
 
     @property
     def usage(self) -> Usage:
@@ -52,25 +54,30 @@ class PartialAnswer:
         """Note an event that is about to be sent."""
         if isinstance(event, PromptAccepted) and self.prompt_tokens is None:
             self.prompt_tokens = event.prompt_tokens
-        elif isinstance(event, TextDelta):
+        elif isinstance(event, AnswerDelta):
             self.tokens += 1
             self.candidate = candidate
-            if event.text:
+            if not isinstance(event, TextDelta):
+                self._has_more_than_text = True
+            elif event.text:
                 self._pieces.append(event.text)
 
     def clear(self) -> None:
         """Forget what was declared void."""
         self._pieces.clear()
+        self._has_more_than_text = False
         self.tokens = 0
 
     def can_be_continued_by(self, candidate: Candidate, request: GenerationRequest) -> bool:
         """Tell whether another try can go on behind it as if nothing had happened.
 
-        The same weights must go on, and the choice of tokens must not be left to chance.
+        The same weights must go on, and the choice of tokens must not be left to chance. Behind thoughts and
+        calls nobody can go on: only text is told to the next backend.
         """
         is_fixed = request.sampling.temperature == 0 or request.sampling.seed is not None
         return (
             is_fixed
+            and not self._has_more_than_text
             and self.candidate is not None
             and candidate.model.continues
             and candidate.model.digest == self.candidate.model.digest

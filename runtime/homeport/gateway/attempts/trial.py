@@ -11,11 +11,10 @@ from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.errors import BackendError, OverloadedError
 from homeport.domain.events import RequestFinished, RequestStarted
 from homeport.domain.generation import (
+    AnswerDelta,
     Finished,
     GenerationEvent,
     GenerationRequest,
-    PromptAccepted,
-    TextDelta,
     Usage,
 )
 from homeport.gateway.admission.admission import Admission, Place
@@ -179,7 +178,7 @@ class Trial:
             if not _is_event(event, request):
                 message = f"backend {self._key.backend!r} gave {type(event).__name__}, which is no event"
                 raise BackendError(message)
-            if isinstance(event, TextDelta):
+            if isinstance(event, AnswerDelta):
                 limit, since = self._next_limit(), None
             yield event
             if isinstance(event, Finished | EmbeddingResult):
@@ -280,11 +279,11 @@ def _is_event(event: object, request: Request) -> TypeGuard[TrialEvent]:
     """Tell what a request can be answered with from what a faulty backend may give."""
     if isinstance(request, EmbeddingRequest):
         return isinstance(event, EmbeddingResult)
-    return isinstance(event, PromptAccepted | TextDelta | Finished)
+    return isinstance(event, GenerationEvent)
 
 
 def _is_prelude(event: TrialEvent) -> bool:
-    return not isinstance(event, TextDelta | Finished | EmbeddingResult)
+    return not isinstance(event, AnswerDelta | Finished | EmbeddingResult)
 
 
 def _tokens(usage: Usage) -> int:

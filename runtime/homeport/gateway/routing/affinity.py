@@ -4,7 +4,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from homeport.domain.generation import ChatPrompt, GenerationRequest, TextPrompt
+from homeport.domain.generation import ChatPrompt, FillPrompt, GenerationRequest, TextPrompt
 from homeport.domain.messages import Role
 from homeport.gateway.target import TargetKey
 from homeport.plugin.protocols import Request
@@ -60,5 +60,7 @@ def _beginning(request: GenerationRequest) -> Iterator[str]:
                     return
         case TextPrompt(text=text):
             yield text[:BEGINNING_CHARACTERS]
+        case FillPrompt(prefix=prefix):
+            yield prefix[:BEGINNING_CHARACTERS]
         case prompt:
             yield " ".join(map(str, prompt.tokens[:BEGINNING_CHARACTERS]))

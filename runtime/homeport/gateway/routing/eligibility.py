@@ -9,7 +9,9 @@ from loguru import logger
 
 from homeport.domain.embedding import EmbeddingRequest
 from homeport.domain.errors import Refusal
+from homeport.domain.generation import ChatPrompt, FillPrompt, GenerationRequest
 from homeport.domain.models import Capability
+from homeport.domain.tools import ToolOffer
 from homeport.gateway.routing.prompt_size import likely_tokens
 from homeport.gateway.routing.standings import Standings
 from homeport.gateway.target import TargetKey
@@ -77,12 +79,14 @@ class Needs:
     Attributes:
         request: The request.
         wanted: What a model must offer.
+        besides: What it must offer besides that.
         prompt_tokens: Likely length of the prompt; 0 where it does not matter.
         answer_tokens: Bound of the answer; 0 where it has none.
     """
 
     request: Request
     wanted: Capability
+    besides: frozenset[Capability] = frozenset()
     prompt_tokens: int = 0
     answer_tokens: int = 0
 
@@ -94,6 +98,7 @@ class Needs:
         return cls(
             request=request,
             wanted=Capability.COMPLETION,
+            besides=_besides(request),
             prompt_tokens=likely_tokens(request),
             answer_tokens=request.sampling.max_tokens or 0,
         )
@@ -189,9 +194,10 @@ class Eligibility:
         return min(longest, wanted) if longest else wanted
 
     def _of_capability(self, needs: Needs, candidate: Candidate) -> Objection | None:
-        if needs.wanted in candidate.model.capabilities:
+        missing = ({needs.wanted} | needs.besides) - candidate.model.capabilities
+        if not missing:
             return None
-        return Objection(Need.CAPABILITY, f"does not offer {needs.wanted.value}")
+        return Objection(Need.CAPABILITY, f"does not offer {', '.join(sorted(missing))}")
 
     def _of_locality(self, needs: Needs, candidate: Candidate) -> Objection | None:
         if needs.request.terms.local_only and candidate.model.is_remote:
@@ -222,6 +228,16 @@ class Eligibility:
             if reason:
                 return Objection(Need.BUDGET, reason)
         return None
+
+
+def _besides(request: GenerationRequest) -> frozenset[Capability]:
+    match request.prompt:
+        case ChatPrompt(tools=ToolOffer()):
+            return frozenset({Capability.TOOLS})
+        case FillPrompt():
+            return frozenset({Capability.INSERT})
+        case _:
+            return frozenset()
 
 
 def _of_presence(candidate: Candidate) -> Objection | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from homeport.domain.generation import ChatPrompt, GenerationRequest, TextPrompt
+from homeport.domain.generation import ChatPrompt, FillPrompt, GenerationRequest, TextPrompt
 from homeport.plugin.protocols import Request
 
 BYTES_PER_TOKEN = 4
@@ -23,10 +23,15 @@ def _texts(request: Request) -> Iterator[str]:
         return
     yield request.begun
     match request.prompt:
-        case ChatPrompt(messages=messages):
+        case ChatPrompt(messages=messages, tools=tools):
             yield from (message.content for message in messages)
+            yield from (call.arguments for message in messages for call in message.tool_calls)
+            yield from () if tools is None else (str(tool) for tool in tools.tools)
         case TextPrompt(text=text):
             yield text
+        case FillPrompt(prefix=prefix, suffix=suffix):
+            yield prefix
+            yield suffix
 
 
 def _given_tokens(request: Request) -> int:
@@ -35,7 +40,7 @@ def _given_tokens(request: Request) -> int:
     match request.prompt:
         case ChatPrompt(context=context):
             return len(context)
-        case TextPrompt():
+        case TextPrompt() | FillPrompt():
             return 0
         case prompt:
             return len(prompt.tokens)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 import attrs
 from msgspec import UNSET, UnsetType
 
-from homeport.domain.generation import Finished, PromptAccepted, TextDelta, TokenLogprob
+from homeport.domain.generation import Finished, TextDelta, TokenLogprob
 from homeport.server.generations import Outcome, Step
 from homeport.server.ollama.clock import created_now
 from homeport.server.schemas.ollama import (
@@ -56,12 +56,12 @@ class ChunkEncoder:
         if self._accepted_at is None:
             self._accepted_at = step.came_at
         match step.event:
-            case PromptAccepted():
-                return ()
             case TextDelta(text=text, logprobs=logprobs):
                 return (self._piece(text, logprobs),) if text or logprobs else ()
             case Finished() as finished:
                 return (self._last("", (), finished, self._accepted_at),)
+            case _:
+                return ()
 
     def restart(self, index: int) -> Iterable[Chunk]:
         """Spell that what came of the answer so far is void."""

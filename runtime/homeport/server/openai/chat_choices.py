@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from homeport.domain.generation import Finished, PromptAccepted, TextDelta, TokenLogprob
+from homeport.domain.generation import Finished, TextDelta, TokenLogprob
 from homeport.server.generations import Outcome, Step
 from homeport.server.openai.envelope import Envelope
 from homeport.server.schemas import openai as schema
@@ -25,8 +25,6 @@ class ChatEncoder:
     def encode(self, step: Step) -> Iterable[schema.Completion]:
         """Spell one event."""
         match step.event:
-            case PromptAccepted():
-                return
             case TextDelta(text=text, logprobs=logprobs):
                 if not text and not logprobs:
                     return
@@ -38,6 +36,8 @@ class ChatEncoder:
                 piece = schema.ChatChunkChoice(
                     index=step.index, delta=schema.Delta(), finish_reason=reason.value
                 )
+            case _:
+                return
         if step.index not in self._opened:
             self._opened.add(step.index)
             opening = schema.Delta(role="assistant", content="")

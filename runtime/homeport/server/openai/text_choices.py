@@ -49,6 +49,8 @@ class TextEncoder:
             case Finished(reason=reason, usage=usage):
                 self._usages[index] = usage
                 choice = schema.TextChoice(index=index, text="", finish_reason=reason.value)
+            case _:
+                return
         yield self._envelope.chunk([choice])
 
     def restart(self, index: int) -> Iterable[schema.Completion]:
