@@ -1,15 +1,21 @@
 """From the lines of an answer to events."""
 
-from collections.abc import AsyncGenerator
+import json
+import secrets
+from collections.abc import AsyncGenerator, Iterator
+from itertools import count
 
 from homeport import (
+    AnswerDelta,
     Finished,
     FinishReason,
     GenerationError,
     GenerationEvent,
     Prompt,
     TextDelta,
+    ThoughtDelta,
     TokenLogprob,
+    ToolCallDelta,
     Usage,
 )
 from homeport.upstream import Reply, answer_tokens, estimated_tokens
@@ -31,11 +37,15 @@ async def events(reply: Reply, prompt: Prompt) -> AsyncGenerator[GenerationEvent
         GenerationError: It tells an error after some text.
     """
     pieces = size_bytes = 0
+    calls = count()
     while (line := await reply.line()) is not None:
         chunk = reply.decode(Chunk, line)
         if chunk.error:
             fault = reply.fault(f"failed within an answer: {str(chunk.error)!r:.300}")
             raise GenerationError(fault.message) if pieces else fault
+        for thought_or_call in _besides_text(chunk, calls):
+            pieces += 1
+            yield thought_or_call
         text = (chunk.message.content if chunk.message else chunk.response) or ""
         logprobs = tuple(
             TokenLogprob(
@@ -57,6 +67,21 @@ async def events(reply: Reply, prompt: Prompt) -> AsyncGenerator[GenerationEvent
             )
             return
     raise reply.fault("ended an answer before it was finished")
+
+
+def _besides_text(chunk: Chunk, calls: Iterator[int]) -> Iterator[AnswerDelta]:
+    """Give thoughts and calls; a call that has no id is given one."""
+    thought = chunk.message.thinking if chunk.message else chunk.thinking
+    if thought:
+        yield ThoughtDelta(thought)
+    for call in (chunk.message.tool_calls if chunk.message else None) or ():
+        index = next(calls)
+        yield ToolCallDelta(
+            index=index,
+            id=call.id or f"call_{secrets.token_hex(4)}",
+            name=call.function.name,
+            arguments=json.dumps(call.function.arguments or {}, ensure_ascii=False),
+        )
 
 
 def _usage(chunk: Chunk, sent: Prompt, guessed: int) -> Usage:

@@ -8,6 +8,7 @@ import attrs
 from homeport import (
     ChatPrompt,
     EmbeddingRequest,
+    FillPrompt,
     GenerationRequest,
     InvalidRequestError,
     Role,
@@ -15,6 +16,7 @@ from homeport import (
     TextPrompt,
     UnsupportedError,
 )
+from homeport_ollama.conversations import conversation, form, thinking
 
 FOREVER = -1
 """What Ollama takes as keep-alive without an end, and as a bound of tokens that is none."""
@@ -33,11 +35,12 @@ def generation(request: GenerationRequest, *, thinks: bool) -> Call:
 
     Args:
         request: What is asked.
-        thinks: Whether the model would think aloud first, which is asked of it not to.
+        thinks: Whether the model can think before it answers.
 
     Raises:
         UnsupportedError: Ollama cannot take it.
     """
+    _check_sampling(request.sampling)
     body: dict[str, object] = {
         "model": request.model,
         "stream": True,
@@ -46,7 +49,9 @@ def generation(request: GenerationRequest, *, thinks: bool) -> Call:
         **keep_alive(request.keep_alive_seconds),
     }
     if thinks:
-        body["think"] = False
+        body |= thinking(request.prompt)
+    if request.constraint is not None:
+        body["format"] = form(request.constraint)
     if request.sampling.top_logprobs is not None:
         body |= {"logprobs": True, "top_logprobs": request.sampling.top_logprobs}
     match request.prompt:
@@ -56,9 +61,10 @@ def generation(request: GenerationRequest, *, thinks: bool) -> Call:
             raise UnsupportedError("ollama-legacy cannot go on with an answer that another backend began")
         case ChatPrompt(context=context) as prompt if context:
             return Call("/api/generate", body | _continued(prompt))
-        case ChatPrompt(messages=messages):
-            turns = [{"role": turn.role.value, "content": turn.content} for turn in messages]
-            return Call("/api/chat", body | {"messages": turns})
+        case ChatPrompt() as prompt:
+            return Call("/api/chat", body | conversation(prompt))
+        case FillPrompt(prefix=prefix, suffix=suffix):
+            return Call("/api/generate", body | {"prompt": prefix + request.begun, "suffix": suffix})
         case _:
             raise UnsupportedError("ollama-legacy takes text, not token ids", field="prompt")
 
@@ -99,6 +105,13 @@ def keep_alive(seconds: float | None) -> dict[str, object]:
     if seconds is None:
         return {}
     return {"keep_alive": FOREVER if math.isinf(seconds) else seconds}
+
+
+def _check_sampling(sampling: Sampling) -> None:
+    if sampling.labels or sampling.prompt_logprobs:
+        raise UnsupportedError("ollama-legacy does not tell how likely a given text is", field="model")
+    if sampling.logit_bias:
+        raise UnsupportedError("ollama-legacy takes no logit_bias", field="logit_bias")
 
 
 def _options(sampling: Sampling, context_length: int | None) -> dict[str, object]:

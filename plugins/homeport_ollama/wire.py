@@ -43,10 +43,26 @@ class Shown(msgspec.Struct, kw_only=True):
     template: str | None = None
 
 
+class CalledFunction(msgspec.Struct, kw_only=True):
+    """A whole call."""
+
+    name: str
+    arguments: dict[str, object] | None = None
+
+
+class ToolCall(msgspec.Struct, kw_only=True):
+    """A call with its id, which older releases leave out."""
+
+    function: CalledFunction
+    id: str | None = None
+
+
 class AnswerMessage(msgspec.Struct, kw_only=True):
-    """A piece of what the model says."""
+    """A piece of what the model says, thinks and calls."""
 
     content: str | None = None
+    thinking: str | None = None
+    tool_calls: list[ToolCall] | None = None
 
 
 class Alternative(msgspec.Struct, kw_only=True):
@@ -67,6 +83,7 @@ class Chunk(msgspec.Struct, kw_only=True):
 
     message: AnswerMessage | None = None
     response: str | None = None
+    thinking: str | None = None
     done: bool = False
     done_reason: str | None = None
     logprobs: list[Logprob] | None = None

@@ -8,13 +8,16 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 
 from homeport import (
+    AnswerDelta,
     Finished,
     FinishReason,
     GenerationError,
     GenerationEvent,
     Prompt,
     TextDelta,
+    ThoughtDelta,
     TokenLogprob,
+    ToolCallDelta,
     Usage,
 )
 from homeport.upstream import MOST_LINE_BYTES, Reply, answer_tokens, estimated_tokens
@@ -71,11 +74,9 @@ async def events(reply: Reply, prompt: Prompt) -> AsyncGenerator[GenerationEvent
         tally.told = chunk.usage or tally.told
         for choice in chunk.choices or ():
             reason = choice.finish_reason or reason
-            text = (choice.delta.content if choice.delta else choice.text) or ""
-            logprobs = tuple(_logprobs(choice.logprobs))
-            if text or logprobs:
-                tally.note(text)
-                yield TextDelta(text, logprobs)
+            for delta in _deltas(choice):
+                tally.note(delta)
+                yield delta
     if reason is None:
         raise reply.fault("ended an answer before it was finished")
     yield Finished(FinishReason.LENGTH if reason == "length" else FinishReason.STOP, tally.usage())
@@ -91,7 +92,8 @@ class _Tally:
         self._sent = sent
         self._started = self._first = self._last = asyncio.get_running_loop().time()
 
-    def note(self, text: str) -> None:
+    def note(self, delta: AnswerDelta) -> None:
+        text = delta.arguments if isinstance(delta, ToolCallDelta) else delta.text
         self._last = asyncio.get_running_loop().time()
         if not self.pieces:
             self._first = self._last
@@ -105,12 +107,34 @@ class _Tally:
         if written is None:
             written = answer_tokens(self.pieces, self._size_bytes)
         cached = told.prompt_tokens_details.cached_tokens if told.prompt_tokens_details else 0
+        thought = told.completion_tokens_details.reasoning_tokens if told.completion_tokens_details else 0
         return Usage(
             prompt_tokens=prompt,
             cached_tokens=min(max(cached or 0, 0), prompt),
             prompt_seconds=self._first - self._started,
             completion_tokens=max(written, 0),
             completion_seconds=self._last - self._first,
+            thought_tokens=min(max(thought or 0, 0), max(written, 0)),
+        )
+
+
+def _deltas(choice: wire.Choice) -> Iterator[AnswerDelta]:
+    """Sort what a piece brings: thoughts, text, calls."""
+    delta = choice.delta or wire.Delta()
+    thought = delta.reasoning or delta.reasoning_content
+    if thought:
+        yield ThoughtDelta(thought)
+    text = (delta.content if choice.delta else choice.text) or ""
+    logprobs = tuple(_logprobs(choice.logprobs))
+    if text or logprobs:
+        yield TextDelta(text, logprobs)
+    for call in delta.tool_calls or ():
+        function = call.function or wire.CalledFunction()
+        yield ToolCallDelta(
+            index=max(call.index, 0),
+            id=call.id or "",
+            name=function.name or "",
+            arguments=function.arguments or "",
         )
 
 

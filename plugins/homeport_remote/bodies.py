@@ -8,6 +8,7 @@ import attrs
 from homeport import (
     ChatPrompt,
     EmbeddingRequest,
+    FillPrompt,
     GenerationRequest,
     InvalidRequestError,
     Priority,
@@ -18,6 +19,7 @@ from homeport import (
     UnsupportedError,
 )
 from homeport_remote.config import Kind
+from homeport_remote.conversations import conversation, form
 
 _MOST_TEXT_LOGPROBS = 5
 """Alternatives that ``/v1/completions`` reports at most."""
@@ -43,30 +45,46 @@ def generation(request: GenerationRequest, model: str, kind: Kind) -> Call:
         UnsupportedError: No such server can take it.
     """
     sampling = request.sampling
+    if sampling.labels or sampling.prompt_logprobs:
+        raise UnsupportedError("another server does not tell how likely a given text is", field="model")
     body: dict[str, object] = {
         "model": model,
         "stream": True,
         "stream_options": {"include_usage": True},
         **_sampling(sampling),
     }
+    if request.constraint is not None:
+        body |= form(request.constraint, kind)
     if kind is Kind.HOMEPORT:
         body |= _own_sampling(sampling)
         body |= {"truncation": "auto" if request.truncate else "disabled", "homeport": _terms(request)}
         body |= _keep_alive(request.keep_alive_seconds)
         if request.context_length is not None:
             body["num_ctx"] = request.context_length
+    path, said = _said(request, kind)
+    return Call(path, body | said)
+
+
+def _said(request: GenerationRequest, kind: Kind) -> tuple[str, dict[str, object]]:
+    """Choose the route for a prompt, and spell it alone."""
+    sampling = request.sampling
     match request.prompt:
         case ChatPrompt(context=context) if context:
             raise UnsupportedError("another server cannot go on behind token ids", field="context")
         case ChatPrompt() if request.begun:
             raise UnsupportedError("another server cannot go on with an answer that was begun elsewhere")
-        case ChatPrompt(messages=messages):
-            turns = [{"role": turn.role.value, "content": turn.content} for turn in messages]
-            return Call("chat/completions", body | {"messages": turns} | _chat_logprobs(sampling))
+        case ChatPrompt() as prompt:
+            return "chat/completions", conversation(prompt, kind) | _chat_logprobs(sampling)
+        case FillPrompt(prefix=prefix, suffix=suffix):
+            return "completions", {
+                "prompt": prefix + request.begun,
+                "suffix": suffix,
+                **_text_logprobs(sampling),
+            }
         case TextPrompt(text=text):
-            return Call("completions", body | {"prompt": text + request.begun} | _text_logprobs(sampling))
+            return "completions", {"prompt": text + request.begun, **_text_logprobs(sampling)}
         case TokenPrompt(tokens=tokens) if not request.begun:
-            return Call("completions", body | {"prompt": tokens} | _text_logprobs(sampling))
+            return "completions", {"prompt": tokens, **_text_logprobs(sampling)}
         case _:
             raise UnsupportedError("another server cannot go on with text behind token ids", field="prompt")
 
@@ -92,6 +110,7 @@ def _sampling(sampling: Sampling) -> dict[str, object]:
         "stop": sampling.stop or None,
         "presence_penalty": sampling.presence_penalty or None,
         "frequency_penalty": sampling.frequency_penalty or None,
+        "logit_bias": {str(token): bias for token, bias in sampling.logit_bias} or None,
     }
     given = {name: value for name, value in optional.items() if value is not None}
     return {"temperature": sampling.temperature, "top_p": sampling.top_p, **given}

@@ -88,7 +88,7 @@ class Models:
             digest=hashlib.sha256(f"{self._pool.address} {there}".encode()).hexdigest(),
             backend=self._backend,
             modified_at=read_moment(created),
-            capabilities=frozenset({self._ability(there)}),
+            capabilities=self._abilities(there),
             is_remote=self._is_remote,
             slots=self._config.slots,
         )
@@ -129,7 +129,8 @@ class Models:
             facts={HOPS_FACT: model.hops + 1},
         )
 
-    def _ability(self, there: str) -> Capability:
+    def _abilities(self, there: str) -> frozenset[Capability]:
+        """Tell what a model can do; whether it calls tools, its server says when it is asked to."""
         embeds = self._config.embeds
         found = there in embeds if embeds else _EMBEDDING_WORD in there.lower()
-        return Capability.EMBEDDING if found else Capability.COMPLETION
+        return frozenset({Capability.EMBEDDING} if found else {Capability.COMPLETION, Capability.TOOLS})

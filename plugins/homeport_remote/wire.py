@@ -68,10 +68,28 @@ class Logprobs(msgspec.Struct, kw_only=True):
     top_logprobs: list[dict[str, float] | None] | None = None
 
 
+class CalledFunction(msgspec.Struct, kw_only=True):
+    """A piece of a call: its name comes once, its arguments in pieces of JSON text."""
+
+    name: str | None = None
+    arguments: str | None = None
+
+
+class CallPiece(msgspec.Struct, kw_only=True):
+    """A piece of the call of that index."""
+
+    index: int = 0
+    id: str | None = None
+    function: CalledFunction | None = None
+
+
 class Delta(msgspec.Struct, kw_only=True):
-    """A piece of a message."""
+    """A piece of a message; thoughts have the one name or the other."""
 
     content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[CallPiece] | None = None
 
 
 class Choice(msgspec.Struct, kw_only=True):
@@ -90,12 +108,19 @@ class CachedTokens(msgspec.Struct, kw_only=True):
     cached_tokens: int | None = None
 
 
+class ReasoningTokens(msgspec.Struct, kw_only=True):
+    """Generated tokens that were thoughts."""
+
+    reasoning_tokens: int | None = None
+
+
 class Usage(msgspec.Struct, kw_only=True):
     """Tokens read and written."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     prompt_tokens_details: CachedTokens | None = None
+    completion_tokens_details: ReasoningTokens | None = None
 
 
 class Chunk(msgspec.Struct, kw_only=True):

@@ -89,7 +89,7 @@ async def test_models_are_described_by_tags_and_show(ollama, start):
     (model,) = await start(ollama).models()
     assert (model.name, model.digest, model.backend) == ("llama3.2:latest", "ab" * 32, "ollama-legacy")
     assert model.modified_at == datetime(2026, 5, 4, 21, 56, 49, 277302, tzinfo=UTC)
-    assert model.capabilities == {Capability.COMPLETION}
+    assert model.capabilities == {Capability.COMPLETION, Capability.TOOLS, Capability.THINKING}
     assert (model.context_length, model.parameter_count, model.slots) == (8192, 3_000_000, 2)
     assert not model.is_remote
     assert not model.continues
@@ -174,7 +174,6 @@ async def test_request_is_spelt_in_full(ollama, start):
         "messages": [{"role": "user", "content": "Hi"}],
         "stream": True,
         "truncate": False,
-        "think": False,
         "logprobs": True,
         "top_logprobs": 2,
         "keep_alive": -1,

@@ -84,7 +84,7 @@ async def test_models_are_listed_with_tags_and_by_what_their_names_say(other, st
     assert (chat.name, chat.backend, chat.capabilities) == (
         "gpt-4o:latest",
         "remote-lab",
-        {Capability.COMPLETION},
+        {Capability.COMPLETION, Capability.TOOLS},
     )
     assert chat.modified_at == datetime(2026, 11, 21, 11, 0, tzinfo=UTC)
     assert (vectors.name, vectors.capabilities) == ("text-embed-3:latest", {Capability.EMBEDDING})
