@@ -81,6 +81,12 @@ def serving(home, **variables):
 
 
 @pytest.fixture(scope="session")
+def serve():
+    """Runs a server of a home until a block ends."""
+    return serving
+
+
+@pytest.fixture(scope="session")
 def starter_server(starter_home):
     """A server with the starter models."""
     with serving(starter_home) as live:

@@ -129,6 +129,8 @@ def _options(sampling: Sampling, context_length: int | None) -> dict[str, object
         "presence_penalty": sampling.presence_penalty,
         "frequency_penalty": sampling.frequency_penalty,
     }
+    if sampling.typical_p < 1:
+        options["typical_p"] = sampling.typical_p
     if sampling.seed is not None:
         options["seed"] = sampling.seed
     if sampling.stop:

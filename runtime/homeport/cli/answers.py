@@ -70,7 +70,10 @@ class RunningModel:
 
 @attrs.frozen(kw_only=True)
 class ModelDescription:
-    """The answer of ``POST /api/show``; texts are empty where the model has none."""
+    """The answer of ``POST /api/show``; texts are empty where the model has none.
+
+    ``messages`` are those that precede every talk, as the wire has them.
+    """
 
     license: str
     modelfile: str
@@ -80,6 +83,12 @@ class ModelDescription:
     details: Mapping[str, Any]
     model_info: Mapping[str, Any]
     capabilities: tuple[str, ...]
+    messages: tuple[JsonObject, ...]
+
+    @property
+    def only_embeds(self) -> bool:
+        """Whether it makes vectors and writes no text."""
+        return "embedding" in self.capabilities and "completion" not in self.capabilities
 
     @classmethod
     def from_wire(cls, answer: JsonObject) -> Self:
@@ -93,6 +102,7 @@ class ModelDescription:
             details=_get(answer, "details", {}),
             model_info=_get(answer, "model_info", {}),
             capabilities=tuple(str(item) for item in _get(answer, "capabilities", _NOTHING)),
+            messages=tuple(item for item in _get(answer, "messages", _NOTHING) if isinstance(item, dict)),
         )
 
 

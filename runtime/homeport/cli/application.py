@@ -75,8 +75,9 @@ class VerbGroup(click.Group):
 
 def _plugin_verb(ctx: click.Context, name: str) -> click.Command | None:
     from homeport.cli.plugin_verbs import find_verb  # noqa: PLC0415 - plugins load only for verbs unknown here
+    from homeport.cli.unsupported import unsupported_verb  # noqa: PLC0415
 
-    return find_verb(Invocation(**ctx.params), name)
+    return find_verb(Invocation(**ctx.params), name) or unsupported_verb(name)
 
 
 def _blocked(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
@@ -90,9 +91,9 @@ def _blocked(_ctx: click.Context, _parameter: click.Parameter, values: tuple[str
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:  # noqa: FBT001
     if wanted and not ctx.resilient_parsing:
-        from importlib.metadata import version  # noqa: PLC0415 - 20 ms
+        from homeport.cli.version import print_versions  # noqa: PLC0415 - 40 ms
 
-        click.echo(f"homeport version {version('homeport')}")
+        print_versions(Invocation(**ctx.params))
         ctx.exit()
 
 
@@ -108,8 +109,8 @@ def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool
 @click.option("--home", metavar="DIR", type=click.Path(file_okay=False), help="Folder of models and state.")
 @click.option("--log-level", metavar="LEVEL", help="TRACE, DEBUG, INFO, WARNING or ERROR.")
 @click.option(
-    "-v", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
-    help="Print the version and leave.",
+    "-v", "--version", is_flag=True, expose_value=False, callback=_print_version,
+    help="Print the versions of the server and of this command, and leave.",
 )  # fmt: skip
 @click.pass_context
 def homeport(ctx: click.Context, /, **options: Any) -> None:  # noqa: ANN401 - as Invocation declares them

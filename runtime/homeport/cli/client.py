@@ -2,8 +2,8 @@
 
 import http.client
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 from homeport.cli.address import Address
@@ -59,11 +59,20 @@ class Client:
     Args:
         address: Where the server is.
         api_key: Sent as a bearer token; None sends none.
+        patience_seconds: How long each piece of an answer may take; None waits for ever, for a model may
+            take minutes to load or to read a long prompt.
     """
 
-    def __init__(self, address: Address, *, api_key: str | None = None) -> None:
+    def __init__(
+        self, address: Address, *, api_key: str | None = None, patience_seconds: float | None = None
+    ) -> None:
         self.address = address
         self._api_key = api_key
+        self._patience_seconds = patience_seconds
+
+    def impatient(self, patience_seconds: float) -> "Client":
+        """Give a client of the same server that waits so long at most."""
+        return Client(self.address, api_key=self._api_key, patience_seconds=patience_seconds)
 
     def is_answering(self) -> bool:
         """Whether anybody accepts connections at the address."""
@@ -84,6 +93,32 @@ class Client:
             data = self._read(response)
         return self._decode(data) if data.strip() else {}
 
+    def has(self, path: str) -> bool:
+        """Ask whether there is something at a path.
+
+        Raises:
+            NoServerError: Nobody answers.
+            AnswerError: The server refuses to say.
+        """
+        try:
+            with self._response("HEAD", path, None):
+                return True
+        except AnswerError as error:
+            if error.is_not_found:
+                return False
+            raise
+
+    def send(self, path: str, chunks: Iterable[bytes], size: int) -> None:
+        """Post a body of a known size piece by piece.
+
+        Raises:
+            NoServerError: Nobody answers.
+            AnswerError: The server refuses it, also before it came to its end.
+        """
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
+        with self._exchange("POST", path, chunks, headers):
+            pass
+
     @contextmanager
     def stream(self, path: str, body: JsonObject) -> Iterator[Iterator[JsonObject]]:
         """Post a request and read its answer line by line; leaving early cancels it.
@@ -99,11 +134,22 @@ class Client:
     def _response(
         self, method: str, path: str, body: JsonObject | None
     ) -> Iterator[http.client.HTTPResponse]:
+        data = None if body is None else json.dumps(body).encode()
+        with self._exchange(method, path, data, {"Content-Type": "application/json"}) as response:
+            yield response
+
+    @contextmanager
+    def _exchange(
+        self, method: str, path: str, data: bytes | Iterable[bytes] | None, headers: Mapping[str, str]
+    ) -> Iterator[http.client.HTTPResponse]:
         connection = self._connect()
         try:
-            data = None if body is None else json.dumps(body).encode()
             with self._break_offs():
-                connection.request(method, self.address.path + path, body=data, headers=self._headers())
+                # A server that refuses a long body may answer and close before it has read it all.
+                with suppress(BrokenPipeError, ConnectionResetError):
+                    connection.request(
+                        method, self.address.path + path, body=data, headers={**self._headers(), **headers}
+                    )
                 response = connection.getresponse()
             if response.status >= _FIRST_ERROR_STATUS:
                 raise _refusal(response, self._read(response), self.address)
@@ -151,12 +197,11 @@ class Client:
                 hint="Start one with `homeport serve`, or set OLLAMA_HOST to where it listens",
             ) from error
         if connection.sock is not None:
-            # A model may take minutes to load or to read a long prompt.
-            connection.sock.settimeout(None)
+            connection.sock.settimeout(self._patience_seconds)
         return connection
 
     def _headers(self) -> dict[str, str]:
-        headers = {"Content-Type": "application/json", "User-Agent": "homeport"}
+        headers = {"User-Agent": "homeport"}
         if self._api_key:
             headers["Authorization"] = f"Bearer {self._api_key}"
         return headers

@@ -1,6 +1,7 @@
 """The server a command works with: the one that runs, or one of its own."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -34,8 +35,9 @@ def connected(invocation: Invocation) -> Iterator[Client]:
     if client.is_answering():
         yield client
     elif client.address.is_loopback:
-        with own_server(invocation, loaded.settings) as address:
-            yield Client(address, api_key=loaded.settings.server.api_key)
+        key = loaded.settings.server.api_key or secrets.token_urlsafe()
+        with own_server(invocation, loaded.settings, api_key=key) as address:
+            yield Client(address, api_key=key)
     else:
         raise NoServerError(
             f"no server answers at {client.address}",

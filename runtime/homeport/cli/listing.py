@@ -6,12 +6,15 @@ import click
 
 from homeport.cli import figures
 from homeport.cli.answers import InstalledModel, listed
+from homeport.cli.client import JsonObject
 from homeport.cli.connection import connected
 from homeport.cli.invocation import Invocation
 from homeport.cli.options import json_option, pass_invocation
 from homeport.cli.text import columns, write_json
 
 HEADER = ("NAME", "ID", "SIZE", "MODIFIED")
+ORIGIN = "ORIGIN"
+"""A further column, there only where a model lies in the place of another program."""
 SHOWN_DIGEST_DIGITS = 12
 
 
@@ -24,13 +27,23 @@ def list_models(invocation: Invocation, *, prefix: str, with_aliases: bool, as_j
     """List installed models, newest first; only those whose name begins with PREFIX."""
     with connected(invocation) as client:
         rows = listed(client.ask("GET", "/api/tags"))
-    named = [row for row in rows if str(row.get("name", "")).lower().startswith(prefix.lower())]
-    chosen = [row for row in named if with_aliases or not row.get("alias_of")]
+    chosen = [row for row in rows if begins(row, prefix) and (with_aliases or not row.get("alias_of"))]
     if as_json:
         write_json({"models": chosen})
         return
     now = datetime.now(UTC)
-    click.echo(columns(HEADER, (_row(InstalledModel.from_wire(row), now) for row in chosen)))
+    lines = [_row(InstalledModel.from_wire(row), now) for row in chosen]
+    origins = [str(row.get("origin") or "") for row in chosen]
+    if not any(origins):
+        click.echo(columns(HEADER, lines))
+        return
+    marked = ((*line, origin) for line, origin in zip(lines, origins, strict=True))
+    click.echo(columns((*HEADER, ORIGIN), marked))
+
+
+def begins(row: JsonObject, prefix: str) -> bool:
+    """Say whether the name of a listed model begins so, in any case."""
+    return str(row.get("name", "")).lower().startswith(prefix.lower())
 
 
 def _row(model: InstalledModel, now: datetime) -> tuple[str, ...]:

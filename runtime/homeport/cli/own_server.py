@@ -25,6 +25,7 @@ _START_TIMEOUT_SECONDS = 60.0
 _STOP_TIMEOUT_SECONDS = 10.0
 _MAX_URL_BYTES = 1024
 _SHOWN_LOG_LINES = 5
+_KEY_VARIABLE = "HOMEPORT_API_KEY"
 _REFUSED = 2
 """What ``homeport serve`` ends with when a setting forbids the start."""
 _VERBOSE_LEVELS = frozenset({"TRACE", "DEBUG"})
@@ -47,11 +48,12 @@ class _Log:
 
 
 @contextmanager
-def own_server(invocation: Invocation, settings: "Settings") -> Iterator[Address]:
+def own_server(invocation: Invocation, settings: "Settings", *, api_key: str) -> Iterator[Address]:
     """Run ``homeport serve`` on a free loopback port and lend its address.
 
-    Both ends hold a socket pair: the child announces its URL on it, and leaves when the other end closes,
-    which the operating system does even where this process is killed.
+    It answers to a key, for where API keys were made nobody else is let in. Both ends hold a socket pair: the
+    child announces its URL on it, and leaves when the other end closes, which the operating system does even
+    where this process is killed.
 
     Raises:
         HomeportError: It did not start; tells the last lines of its log.
@@ -59,7 +61,7 @@ def own_server(invocation: Invocation, settings: "Settings") -> Iterator[Address
     ours, theirs = socket.socketpair()
     with ours, _log(invocation, settings) as log:
         with theirs:
-            process = _spawn(invocation, theirs.fileno(), log)
+            process = _spawn(invocation, theirs.fileno(), log, api_key)
         try:
             yield _announced(ours, process, log)
         finally:
@@ -67,7 +69,9 @@ def own_server(invocation: Invocation, settings: "Settings") -> Iterator[Address
             _await_end(process)
 
 
-def _spawn(invocation: Invocation, descriptor: int, log: _Log | None) -> "subprocess.Popen[bytes]":
+def _spawn(
+    invocation: Invocation, descriptor: int, log: _Log | None, api_key: str
+) -> "subprocess.Popen[bytes]":
     arguments = ["serve", "--host", "127.0.0.1", "--port", "0", "--parent-fd", str(descriptor)]
     return subprocess.Popen(
         # -P: the folder a command is run in is no place to import from.
@@ -75,6 +79,7 @@ def _spawn(invocation: Invocation, descriptor: int, log: _Log | None) -> "subpro
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=log.file if log else None,
+        env={**os.environ, _KEY_VARIABLE: api_key},
         pass_fds=[descriptor],
         # Ctrl-C at the terminal stops the answer, not the server.
         start_new_session=True,

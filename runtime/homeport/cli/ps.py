@@ -9,29 +9,37 @@ from homeport.cli.answers import RunningModel, listed
 from homeport.cli.client import JsonObject
 from homeport.cli.connection import running_client
 from homeport.cli.invocation import Invocation, warn_of
-from homeport.cli.listing import SHOWN_DIGEST_DIGITS
+from homeport.cli.listing import SHOWN_DIGEST_DIGITS, begins
 from homeport.cli.options import json_option, pass_invocation
 from homeport.cli.text import columns, write_json
 
-HEADER = ("NAME", "ID", "SIZE", "UP TO", "PROCESSOR", "THREADS", "CONTEXT", "BUSY", "UNTIL")
+HEADER = ("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL")
+"""Ollama's columns, which scripts read."""
+MORE_HEADER = ("UP TO", "THREADS", "BUSY")
 
 
 @click.command("ps", epilog="\b\nExample:\n  homeport ps --json")
+@click.argument("prefix", default="")
+@click.option("-v", "--verbose", is_flag=True, help="Add the columns UP TO, THREADS and BUSY.")
 @json_option
 @pass_invocation
-def ps(invocation: Invocation, *, as_json: bool) -> None:
-    """List the models in memory, the one that stays longest first.
+def ps(invocation: Invocation, *, prefix: str, verbose: bool, as_json: bool) -> None:
+    """List the models in memory, the one that stays longest first; only those that begin with PREFIX.
 
-    SIZE is what a model holds now, UP TO what it was granted, BUSY how many of its slots are at work.
-    Where no server runs, there are none. JSON also tells what each computes in, its process, the most it
-    ever held and whether it is pinned.
+    SIZE is what a model holds now. With -v, UP TO is what it was granted, THREADS what it computes on, BUSY
+    how many of its slots are at work. Where no server runs, there are none. JSON also tells what each
+    computes in, its process, the most it ever held and whether it is pinned.
     """
-    rows = _running(invocation)
+    rows = [row for row in _running(invocation) if begins(row, prefix)]
     if as_json:
         write_json({"models": rows})
         return
     now = datetime.now(UTC)
-    click.echo(columns(HEADER, (_row(RunningModel.from_wire(row), now) for row in rows)))
+    running = [RunningModel.from_wire(row) for row in rows]
+    if verbose:
+        click.echo(columns((*HEADER, *MORE_HEADER), ((*_row(each, now), *_more(each)) for each in running)))
+    else:
+        click.echo(columns(HEADER, (_row(each, now) for each in running)))
 
 
 def _running(invocation: Invocation) -> list[JsonObject]:
@@ -50,12 +58,18 @@ def _row(model: RunningModel, now: datetime) -> tuple[str, ...]:
         model.name,
         model.digest[:SHOWN_DIGEST_DIGITS],
         figures.size(model.size_bytes),
-        figures.size(model.predicted_bytes) if model.predicted_bytes else "-",
         _processor(model),
-        str(model.threads or "-"),
         str(model.context_length),
-        f"{model.in_use}/{model.slots}" if model.slots else "-",
         until,
+    )
+
+
+def _more(model: RunningModel) -> tuple[str, ...]:
+    """Write what a server such as Ollama does not tell."""
+    return (
+        figures.size(model.predicted_bytes) if model.predicted_bytes else "-",
+        str(model.threads or "-"),
+        f"{model.in_use}/{model.slots}" if model.slots else "-",
     )
 
 

@@ -20,14 +20,18 @@ from homeport.domain.quantisation import Quantisation
     type=click.Choice([quantisation.value for quantisation in Quantisation]),
     help="What to make of its weights; the setting models.quant where not given.",
 )
+@click.option("--insecure", is_flag=True, hidden=True, help="Accepted for Ollama's sake.")
 @click.option("--json", "as_json", is_flag=True, help="Print each step as a line of JSON, for programs.")
 @pass_invocation
-def pull(invocation: Invocation, *, model: str, force: bool, quant: str | None, as_json: bool) -> None:
+def pull(
+    invocation: Invocation, *, model: str, force: bool, quant: str | None, insecure: bool, as_json: bool
+) -> None:
     """Download a model and convert it for this machine."""
     with connected(invocation) as client:
         if not as_json:
-            pull_model(client, model, force=force, quant=quant)
+            pull_model(client, model, force=force, quant=quant, insecure=insecure)
             return
-        with closing(pull_steps(client, model, force=force, quant=quant)) as steps:
+        work = pull_steps(client, model, force=force, quant=quant, insecure=insecure)
+        with closing(work) as steps:
             for step in steps:
                 write_json_line(step)

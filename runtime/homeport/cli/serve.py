@@ -19,17 +19,24 @@ from homeport.config.assignments import Assignment
     "--port", metavar="PORT", type=click.IntRange(0, 65535), help="Port to listen on; 0 is a free one."
 )
 @click.option("--insecure", is_flag=True, help="Listen beyond loopback without a key.")
+@click.option("--offline", is_flag=True, help="Make any connection to another machine an error.")
 @click.option("--parent-fd", type=int, hidden=True, help="Socket of a parent: told the URL, its end is ours.")
 @pass_invocation
 def serve(
-    invocation: Invocation, *, host: str | None, port: int | None, insecure: bool, parent_fd: int | None
+    invocation: Invocation,
+    *,
+    host: str | None,
+    port: int | None,
+    insecure: bool,
+    offline: bool,
+    parent_fd: int | None,
 ) -> None:
     """Answer the Ollama and the OpenAI API until stopped.
 
     The first Ctrl-C or SIGTERM lets running requests finish, up to 25 seconds; a second one ends at once.
     SIGHUP reads the settings anew. The end of its terminal ends it too, except under nohup.
     """
-    load = partial(invocation.load, *_flags(host, port, insecure=insecure))
+    load = partial(invocation.load, *_flags(host, port, insecure=insecure, offline=offline))
     loaded = load()
 
     from loguru import logger  # noqa: PLC0415 - with the host it takes 0.4 s, which help need not wait for
@@ -37,9 +44,12 @@ def serve(
     from homeport.cli.hosting import host_until_stopped  # noqa: PLC0415
     from homeport.cli.terminal import forget_dead_streams  # noqa: PLC0415
     from homeport.config.logs import configure_logging  # noqa: PLC0415
+    from homeport.config.offline import go_offline  # noqa: PLC0415
     from homeport.config.ollama_variables import without_effect  # noqa: PLC0415
 
     configure_logging(loaded.settings.log.level)
+    if loaded.settings.offline:
+        go_offline(os.environ)
     for warning in loaded.warnings:
         logger.warning("{}", warning)
     idle = without_effect(os.environ)
@@ -52,10 +62,12 @@ def serve(
         forget_dead_streams()
 
 
-def _flags(host: str | None, port: int | None, *, insecure: bool) -> Iterator[Assignment]:
+def _flags(host: str | None, port: int | None, *, insecure: bool, offline: bool) -> Iterator[Assignment]:
     if host is not None:
         yield Assignment(("server", "host"), host, "flag --host")
     if port is not None:
         yield Assignment(("server", "port"), port, "flag --port")
     if insecure:
         yield Assignment(("server", "insecure"), True, "flag --insecure")
+    if offline:
+        yield Assignment(("offline",), True, "flag --offline")

@@ -27,23 +27,28 @@ class _Section:
 
 @click.command("show", epilog="\b\nExample:\n  homeport show smollm2:135m --template")
 @click.argument("model")
-@click.option("--license", "wanted", flag_value="license", help="Print its license alone.")
-@click.option("--modelfile", "wanted", flag_value="modelfile", help="Print its Modelfile alone.")
-@click.option("--parameters", "wanted", flag_value="parameters", help="Print its parameters alone.")
-@click.option("--system", "wanted", flag_value="system", help="Print its system text alone.")
-@click.option("--template", "wanted", flag_value="template", help="Print its chat template alone.")
+@click.option("--license", "license_", is_flag=True, help="Print its license alone.")
+@click.option("--modelfile", is_flag=True, help="Print its Modelfile alone.")
+@click.option("--parameters", is_flag=True, help="Print its parameters alone.")
+@click.option("--system", is_flag=True, help="Print its system text alone.")
+@click.option("--template", is_flag=True, help="Print its chat template alone.")
 @click.option("-v", "--verbose", is_flag=True, help="Add all its figures.")
 @json_option
 @pass_invocation
-def show(invocation: Invocation, *, model: str, wanted: str | None, verbose: bool, as_json: bool) -> None:
+def show(
+    invocation: Invocation, /, *, model: str, license_: bool, verbose: bool, as_json: bool, **parts: bool
+) -> None:
     """Describe a model: architecture, size, parameters, license."""
+    wanted = [name for name, is_wanted in {"license": license_, **parts}.items() if is_wanted]
+    if len(wanted) > 1:
+        raise click.UsageError(f"only one of {', '.join(f'--{name}' for name in SECTIONS)} can be given")
     with connected(invocation) as client:
         answer = client.ask("POST", "/api/show", {"model": model, "verbose": verbose})
     if as_json:
         write_json(answer)
         return
     description = ModelDescription.from_wire(answer)
-    click.echo(part(description, wanted) if wanted else overview(description, verbose=verbose))
+    click.echo(part(description, wanted[0]) if wanted else overview(description, verbose=verbose))
 
 
 def part(description: ModelDescription, name: str) -> str:

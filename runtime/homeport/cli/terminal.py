@@ -21,5 +21,9 @@ def forget_dead_streams() -> None:
 def make_console(*, stderr: bool = False) -> Console:
     """Open a console that draws on a terminal only and colours only where that is wanted."""
     stream = sys.stderr if stderr else sys.stdout
-    colourless = any(os.environ.get(name) for name in _NO_COLOR_VARIABLES)
-    return Console(file=stream, no_color=colourless, highlight=False, emoji=False)
+    return Console(file=stream, no_color=is_colourless(), highlight=False, emoji=False)
+
+
+def is_colourless() -> bool:
+    """Whether the user wants no colours, see https://no-color.org."""
+    return any(os.environ.get(name) for name in _NO_COLOR_VARIABLES)

@@ -21,22 +21,19 @@ class TypedCommand:
 
     Attributes:
         name: With its slash: ``/set``.
-        words: What follows it.
+        words: What follows it; a text between three double quotes is one of them.
     """
 
     name: str
     words: tuple[str, ...] = ()
 
-    def rest(self, start: int) -> str:
-        """Give the words from one on as a text."""
-        return " ".join(self.words[start:])
-
 
 class LineReader:
-    """Puts typed lines together; three double quotes open and close a message of several lines."""
+    """Puts typed lines together; three double quotes open and close a text of several lines."""
 
     def __init__(self) -> None:
         self._open: list[str] | None = None
+        self._command: TypedCommand | None = None
 
     @property
     def is_open(self) -> bool:
@@ -52,22 +49,30 @@ class LineReader:
             self._open = []
             return self._continue(stripped.removeprefix(_FENCE))
         if stripped.startswith("/"):
-            name, *words = stripped.split()
-            return TypedCommand(name, tuple(words))
+            before, fence, text = stripped.partition(_FENCE)
+            name, *words = before.split()
+            command = TypedCommand(name, tuple(words))
+            if not fence:
+                return command
+            self._open, self._command = [], command
+            return self._continue(text)
         return TypedMessage(stripped) if stripped else None
 
     def reset(self) -> None:
         """Forget a message that was begun."""
-        self._open = None
+        self._open = self._command = None
 
-    def _continue(self, line: str) -> TypedMessage | None:
+    def _continue(self, line: str) -> TypedMessage | TypedCommand | None:
         lines = self._open or []
         text = line.rstrip()
         if not text.endswith(_FENCE):
             self._open = [*lines, line]
             return None
-        self._open = None
         whole = "\n".join([*lines, text.removesuffix(_FENCE)]).strip("\n")
+        command = self._command
+        self.reset()
+        if command is not None:
+            return attrs.evolve(command, words=(*command.words, whole))
         return TypedMessage(whole) if whole.strip() else None
 
 

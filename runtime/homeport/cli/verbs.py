@@ -26,13 +26,17 @@ VERBS: Mapping[str, Verb] = {
     "ps": Verb("homeport.cli.ps:ps", "List the models in memory"),
     "stats": Verb("homeport.cli.stats:stats", "Show the running server in figures"),
     "show": Verb("homeport.cli.show:show", "Describe a model"),
+    "create": Verb("homeport.cli.create:create", "Make a model from a Modelfile"),
+    "cp": Verb("homeport.cli.cp:cp", "Give a model a further name"),
     "rm": Verb("homeport.cli.rm:rm", "Remove models"),
     "stop": Verb("homeport.cli.stop:stop", "Take a model out of memory"),
+    "models": Verb("homeport.cli.models:models", "Explain which model a name means"),
     "plugins": Verb(
         "homeport.cli.plugins:plugins", "List plugins, what they provide, and why one does not run"
     ),
     "breakers": Verb("homeport.cli.breakers:breakers", "Show which backends are left alone, or override it"),
     "route": Verb("homeport.cli.route:route", "Show tiers and routes, and explain who would serve a request"),
+    "keys": Verb("homeport.cli.keys:keys", "Make, list and revoke API keys"),
     "config": Verb("homeport.cli.config:config", "Show, check, describe and reload the settings"),
     "doctor": Verb("homeport.cli.doctor:doctor", "Look for what could go wrong, and say how to mend it"),
     "completion": Verb("homeport.cli.completion:completion", "Print the completion script of a shell"),

@@ -33,6 +33,9 @@ class ServerSettings:
         (), "further browser origins to answer, with * as wildcard", env=("OLLAMA_ORIGINS",)
     )
     max_body_bytes: int = setting(32 * 1024**2, "largest request body", check=at_least(1))
+    max_blob_bytes: int = setting(
+        256 * 1024**3, "largest file that may be uploaded to make a model of", check=at_least(1)
+    )
     body_timeout_seconds: float = setting(
         30.0, "how long a request body may take to arrive", check=positive_seconds
     )
@@ -72,6 +75,7 @@ class Settings:
         "folder of models and state",
         env=("HOMEPORT_HOME",),
     )
+    offline: bool = setting(False, "make any connection to another machine an error")
     server: ServerSettings = attrs.field(factory=ServerSettings)
     models: ModelSettings = attrs.field(factory=ModelSettings)
     gateway: GatewaySettings = attrs.field(factory=GatewaySettings)

@@ -153,6 +153,23 @@ class ModelNotFoundError(HomeportError):
         self.suggestions = tuple(suggestions)
 
 
+class BlobNotFoundError(HomeportError):
+    """No uploaded file has the digest.
+
+    Args:
+        digest: SHA-256, 64 hexadecimal digits.
+    """
+
+    code = "blob_not_found"
+    status = 404
+    public_text = None
+    falls_back = False
+    trips_breaker = False
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f'blob "sha256:{digest}" not found')
+
+
 class UnauthorizedError(HomeportError):
     """A missing or unknown API key."""
 
@@ -161,6 +178,21 @@ class UnauthorizedError(HomeportError):
     public_text = "unauthorized"
     falls_back = False
     trips_breaker = False
+
+
+class ForbiddenError(HomeportError):
+    """A known key that is not made for what it was used for; the message names the scope that is wanting."""
+
+    code = "forbidden"
+    status = 403
+    public_text = "forbidden"
+    falls_back = False
+    trips_breaker = False
+
+    @property
+    def public_hint(self) -> str | None:
+        """The message, which holds words of ours only."""
+        return self.message
 
 
 class OverloadedError(HomeportError):

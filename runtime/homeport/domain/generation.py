@@ -20,6 +20,8 @@ class Sampling:
         top_k: Keep the k likeliest tokens; 0 keeps all.
         top_p: Keep the smallest set of tokens whose probability reaches p, in (0, 1].
         min_p: Drop tokens below p times the likeliest one, in [0, 1].
+        typical_p: Keep the tokens whose surprise is closest to the one expected, until their probability
+            reaches p, in [0, 1]; 1 is off.
         repeat_penalty: Divides positive and multiplies negative logits of tokens seen in the last
             ``repeat_last_n`` ones; 1 is off (Keskar et al. 2019, CTRL).
         repeat_last_n: Window of the three penalties in tokens; 0 is off, -1 the whole sequence.
@@ -41,6 +43,7 @@ class Sampling:
     top_k: int = 40
     top_p: float = 0.9
     min_p: float = 0.0
+    typical_p: float = 1.0
     repeat_penalty: float = 1.0
     repeat_last_n: int = 64
     presence_penalty: float = 0.0

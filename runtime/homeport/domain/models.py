@@ -41,12 +41,16 @@ class ModelInfo:
         embedding_length: Width of its hidden states; 0 where unknown.
         license: Name or text; empty where unknown.
         template: Its chat template; empty where it has none.
+        written_template: The template as its author wrote it, where that was in Go; else empty.
+        requires: Oldest release of Ollama that can run it, where its author says so; else empty.
         system: What it is told before every conversation that has no system message of its own.
         messages: What precedes every conversation.
         parent: The model that it was made from, in full; empty where it was not.
         parameters: Sampling defaults it was published with, in Ollama's option names.
         facts: Further figures under GGUF's key names (``llama.block_count``).
         alias_of: The name it is installed under, where ``name`` is another one for it; else empty.
+        origin: The source in whose place it lies, ready to be installed when it is first asked for; empty
+            where it is installed, or on another server.
         is_remote: Whether requests to it leave this machine.
         slots: Sequences that its backend says it runs at once; 0 where it does not say.
         continues: Whether its backend heeds ``GenerationRequest.begun``.
@@ -70,12 +74,15 @@ class ModelInfo:
     embedding_length: int = 0
     license: str = ""
     template: str = ""
+    written_template: str = ""
+    requires: str = ""
     system: str = ""
     messages: tuple[Message, ...] = ()
     parent: str = ""
     parameters: Mapping[str, object] = attrs.field(factory=dict)
     facts: Mapping[str, object] = attrs.field(factory=dict)
     alias_of: str = ""
+    origin: str = ""
     is_remote: bool = False
     slots: int = 0
     continues: bool = False

@@ -1,22 +1,29 @@
-"""A model's own chat template, rendered in a sandbox.
+"""A model's own chat template, or one that takes its place, rendered in a sandbox.
 
 The dialect is that of Hugging Face tokenizers: Jinja with trimmed blocks, ``raise_exception``,
 ``strftime_now``, a ``tojson`` that keeps characters, loop controls and the ``generation`` block.
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError, nodes
+from jinja2 import Template, TemplateError, nodes
 from jinja2.exceptions import TemplateRuntimeError
 from jinja2.ext import Extension
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from homeport.domain.errors import InvalidRequestError, LoadError
+from homeport.domain.generation import ChatPrompt
 from homeport.domain.messages import Message
+from homeport.domain.tools import ToolChoice
+from homeport.engine.template_sandbox import TemplateSandbox
+from homeport.engine.tool_turns import tool_values, turn_values, with_short_ids
+
+_SHORT_IDS = re.compile(r"length\s*(?:!=|<)\s*9")
+"""How Mistral's templates look at the ids of calls."""
 
 
 class _GenerationBlock(Extension):
@@ -30,48 +37,75 @@ class _GenerationBlock(Extension):
 
 
 class ChatTemplate:
-    """Renders messages into the text that a model was trained on.
+    """Renders conversations into the text that a model was trained on.
 
     Args:
         source: Jinja source; empty joins the contents of the messages by newlines.
         special_tokens: Names the template may use, such as ``bos_token``, with their texts.
 
+    Attributes:
+        source: As given.
+
     Raises:
         LoadError: The source is not valid Jinja.
     """
 
-    def __init__(self, source: str, special_tokens: dict[str, str]) -> None:
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols", _GenerationBlock]
-        )
-        environment.filters["tojson"] = _to_json
-        environment.globals["raise_exception"] = _raise_exception
-        environment.globals["strftime_now"] = _strftime_now
+    def __init__(self, source: str, special_tokens: Mapping[str, str]) -> None:
+        self.source = source
+        self._sandbox = TemplateSandbox(["jinja2.ext.loopcontrols", _GenerationBlock], {"tojson": _to_json})
+        self._sandbox.globals["raise_exception"] = _raise_exception
+        self._sandbox.globals["strftime_now"] = _strftime_now
         self._special_tokens = special_tokens
-        try:
-            self._template = environment.from_string(source) if source else None
-        except TemplateError as error:
-            message = f"the chat template is not valid: {error}"
-            raise LoadError(message) from error
+        self._template = self._compiled(source)
 
-    def render(self, messages: Sequence[Message]) -> str:
+    def render(self, prompt: ChatPrompt) -> str:
         """Render a conversation, ready for the assistant's turn.
 
         Raises:
             InvalidRequestError: The template refuses the conversation.
         """
         if self._template is None:
-            return "\n".join(message.content for message in messages)
-        turns = [{"role": message.role.value, "content": message.content} for message in messages]
+            return "\n".join(message.content for message in prompt.messages)
         try:
-            return self._template.render(messages=turns, add_generation_prompt=True, **self._special_tokens)
+            return self._sandbox.rendered(self._template, self._values(prompt))
         except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             message = f"the model's chat template refuses these messages: {error}"
             raise InvalidRequestError(message, field="messages") from error
 
+    def _compiled(self, source: str) -> Template | None:
+        try:
+            return self._sandbox.from_string(source) if source else None
+        except (TemplateError, RecursionError) as error:
+            message = f"the chat template is not valid: {error}"
+            raise LoadError(message) from error
 
-def _to_json(value: Any, indent: int | None = None, **_: Any) -> str:  # noqa: ANN401 - any template value
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    def _values(self, prompt: ChatPrompt) -> dict[str, object]:
+        values = {
+            **self._special_tokens,
+            **prompt.template_values,
+            "messages": self._turns(prompt.messages),
+            "add_generation_prompt": True,
+        }
+        if prompt.tools is not None and prompt.tools.choice is not ToolChoice.NONE:
+            values["tools"] = tool_values(prompt.tools.tools)
+        if prompt.thinks is not None:
+            values |= {"enable_thinking": prompt.thinks, "thinking": prompt.thinks}
+        if prompt.effort:
+            values["reasoning_effort"] = prompt.effort
+        return values
+
+    def _turns(self, messages: Sequence[Message]) -> list[dict[str, object]]:
+        turns = turn_values(messages)
+        return with_short_ids(turns) if _SHORT_IDS.search(self.source) else turns
+
+
+def _to_json(
+    value: Any,  # noqa: ANN401 - any template value
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    **_: Any,  # noqa: ANN401
+) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent, separators=separators)
 
 
 def _raise_exception(message: str) -> NoReturn:

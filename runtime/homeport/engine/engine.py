@@ -11,10 +11,15 @@ from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.errors import ContextOverflowError, GenerationError, HomeportError, UnsupportedError
 from homeport.domain.generation import FinishReason, GenerationEvent, GenerationRequest, PromptAccepted
 from homeport.engine.block_trie import BLOCK_TOKENS
+from homeport.engine.constraint_compiler import ConstraintCompiler
 from homeport.engine.embeddings import EmbeddingJob
+from homeport.engine.grammar_queue import GrammarQueue, matcher_of
+from homeport.engine.labels import Labels
+from homeport.engine.logit_bias import check_bias
+from homeport.engine.matcher import Matcher
 from homeport.engine.options import EngineOptions
 from homeport.engine.prefix_cache import PrefixCache, whole_blocks
-from homeport.engine.prompts import PromptEncoder
+from homeport.engine.prompts import EncodedPrompt, PromptEncoder
 from homeport.engine.sampler import Logits
 from homeport.engine.scheduler import Scheduler, Step
 from homeport.engine.sequence import Sequence
@@ -22,6 +27,10 @@ from homeport.engine.tokenizer import TextTokenizer
 from homeport.plugin.protocols import LoadPlan, TokenBatch, TokenModel, TokenModelFacts
 
 _DEFAULTS = EngineOptions()
+_SUBMIT_WAIT_SECONDS = 0.02
+"""A grammar mostly compiles in 1 ms; so long a request waits for it before the next step."""
+_IDLE_WAIT_SECONDS = 0.05
+"""While nothing else is to be done: as long as a cancelled request may go unheard."""
 
 
 @attrs.frozen
@@ -61,6 +70,8 @@ class Engine:
         self._facts = facts
         self._tokenizer = tokenizer
         self._prompts = PromptEncoder(tokenizer, facts.vocabulary_size)
+        self._compiler = ConstraintCompiler(tokenizer, facts.vocabulary_size)
+        self._grammars = GrammarQueue(self._compiler)
         self._embeddings: deque[EmbeddingJob] = deque()
         self._window = min(plan.context_length, facts.context_length)
         self._clock = clock
@@ -92,7 +103,7 @@ class Engine:
     @property
     def busy(self) -> bool:
         """Whether a step would compute anything."""
-        return bool(self._scheduler or self._embeddings)
+        return bool(self._scheduler or self._embeddings or self._grammars)
 
     def submit(self, request: GenerationRequest) -> list[EngineEvent]:
         """Accept a request: tells how long its prompt is, or why it cannot be served."""
@@ -114,10 +125,12 @@ class Engine:
         for sequence in self._scheduler.find(request_id):
             self._scheduler.remove(sequence)
         self._embeddings = deque(job for job in self._embeddings if job.request_id != request_id)
+        self._grammars.cancel(request_id)
 
     def step(self) -> list[EngineEvent]:
         """Compute the next tokens of running sequences and a slice of one embedding; tell what came of it."""
-        events: list[EngineEvent] = []
+        is_idle = not (self._scheduler or self._embeddings)
+        events = self._begin_ready(_IDLE_WAIT_SECONDS if is_idle else 0) if self._grammars else []
         if self._scheduler:
             events += self._compute(self._scheduler.schedule())
         if self._embeddings:
@@ -140,20 +153,54 @@ class Engine:
             message = "this model computes embeddings and generates no text"
             raise UnsupportedError(message, field="model")
         window = min(request.context_length or self._window, self._window)
-        prompt = self._prompts.encode(request.prompt, window=window, truncate=request.truncate)
+        prompt = self._prompts.encode(
+            request.prompt, window=window, truncate=request.truncate, is_formed=request.constraint is not None
+        )
         self._check_memory(len(prompt.tokens))
-        begun = self._prompts.continuation(prompt.tokens, request.begun)
+        check_bias(request.sampling.logit_bias, self._facts.vocabulary_size)
+        grammar = self._compiler.grammar(request.constraint, prompt.form.offer, prompt.form.tool_format)
+        matcher = None if grammar is None else self._compiler.known(grammar)
+        if grammar is None or matcher is not None:
+            return self._begin(request, prompt, matcher)
+        self._grammars.add(request, prompt, grammar)
+        return self._begin_ready(_SUBMIT_WAIT_SECONDS)
+
+    def _begin_ready(self, seconds: float) -> list[EngineEvent]:
+        """Begin the requests whose grammars were compiled in the meantime."""
+        events: list[EngineEvent] = []
+        for waiting in self._grammars.ready(seconds):
+            try:
+                events += self._begin(waiting.request, waiting.prompt, matcher_of(waiting))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is this request's own
+                events.append(
+                    _failed(waiting.request.id, error, "the form of the answer could not be compiled")
+                )
+        return events
+
+    def _begin(
+        self, request: GenerationRequest, prompt: EncodedPrompt, matcher: Matcher | None
+    ) -> list[EngineEvent]:
+        prompt, begun = self._prompts.begun(prompt, request.begun)
+        if matcher is not None:
+            matcher.begin(begun, request.begun)
+        labels = None
+        if request.sampling.labels:
+            labels = Labels(request.sampling.labels, self._tokenizer, self._facts.vocabulary_size)
+        window = min(request.context_length or self._window, self._window, self._capacity)
         sequence = Sequence(
             request=request,
             prompt=prompt.tokens + begun,
             begun=len(begun),
-            window=min(window, self._capacity),
+            matcher=matcher,
+            labels=labels,
+            window=window,
+            form=prompt.form,
             tokenizer=self._tokenizer,
             arrived_at=self._clock(),
         )
         tokens = len(prompt.tokens) + len(begun)
         accepted = EngineEvent(request.id, PromptAccepted(tokens, prompt.truncated))
-        if sequence.generates_nothing:
+        if sequence.generates_nothing and not sequence.is_scoring:
             return [accepted, EngineEvent(request.id, sequence.finish(FinishReason.LENGTH))]
         self._scheduler.add(sequence)
         return [accepted]
@@ -200,24 +247,45 @@ class Engine:
     def _settle(self, step: Step, logits: Logits, seconds: float) -> Iterator[EngineEvent]:
         done = 0
         for sequence, row in zip(step.sequences, step.batch.rows, strict=True):
-            count = len(row.tokens) - max(row.logits - 1, 0)
+            rows = logits[done : done + row.logits]
+            done += row.logits
+            is_scoring = sequence.is_scoring
+            count = len(row.tokens) if is_scoring else len(row.tokens) - max(row.logits - 1, 0)
             sequence.advance(count, seconds)
             if count > 1:
                 self._cache.note(row.slot, sequence.computed)
-            if row.logits:
-                yield from self._continue(sequence, logits[done : done + row.logits])
-            done += row.logits
+            if is_scoring:
+                yield from self._score(sequence, row.start, rows)
+            elif row.logits:
+                yield from self._continue(sequence, rows)
+
+    def _score(self, sequence: Sequence, start: int, rows: Logits) -> Iterator[EngineEvent]:
+        """Score the tokens of a prompt; choose the first of the answer when it is whole."""
+        try:
+            scored = sequence.score(start, rows)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this sequence's own
+            self._scheduler.remove(sequence, broken=True)
+            yield _failed(sequence.request_id, error, "scoring the prompt failed")
+            return
+        if scored is None:
+            return
+        yield EngineEvent(sequence.request_id, scored)
+        if sequence.generates_nothing:
+            self._scheduler.remove(sequence)
+            yield EngineEvent(sequence.request_id, sequence.finish(FinishReason.LENGTH))
+        else:
+            yield from self._continue(sequence, rows[-1:])
 
     def _continue(self, sequence: Sequence, rows: Logits) -> Iterator[EngineEvent]:
         """Choose a token behind the last, and further ones for as long as they were guessed."""
         for logits in rows:
             try:
-                delta, finished = sequence.take(logits)
+                deltas, finished = sequence.take(logits)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is this sequence's own
                 self._scheduler.remove(sequence, broken=True)
                 yield _failed(sequence.request_id, error, "choosing a token failed")
                 return
-            if delta is not None:
+            for delta in deltas:
                 yield EngineEvent(sequence.request_id, delta)
             if finished is not None:
                 self._scheduler.remove(sequence)

@@ -39,6 +39,16 @@ class Guesses:
         self._proposed, self._right = len(self.pending), 0
         return bool(self.pending)
 
+    def expect(self, tokens: Sequence[int]) -> None:
+        """Take tokens that must come, which teach nothing about guessing."""
+        self.pending = tuple(tokens)
+        self._proposed = self._right = 0
+
+    def keep(self, count: int) -> None:
+        """Give up all but the first tokens of a guess that is not computed yet."""
+        self.pending = self.pending[:count]
+        self._proposed = len(self.pending)
+
     def check(self, token: int) -> bool:
         """Say whether a token that was chosen is the one guessed; the first that is not ends the guess."""
         if not self.pending:

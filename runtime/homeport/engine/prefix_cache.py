@@ -79,7 +79,7 @@ class PrefixCache:
         running = self._used - self._parked_tokens - sum(self._held[slot].room for slot in without)
         return not running or running + self._room(tokens, reserve) <= self._capacity
 
-    def admit(self, owner: str, tokens: Sequence[int], *, reserve: int) -> Place | None:
+    def admit(self, owner: str, tokens: Sequence[int], *, reserve: int, reuses: bool = True) -> Place | None:
         """Find a place for a sequence, with as much of it as is known.
 
         At least its last token is left to compute. A sequence alone is always admitted, and may always grow.
@@ -88,6 +88,7 @@ class PrefixCache:
             owner: Who asks; only what the same owner left is used.
             tokens: The sequence, which may grow at its end while it runs.
             reserve: Tokens it may soon grow by, as far as the capacity holds them.
+            reuses: Whether what is known may be used; otherwise all is left to compute.
 
         Returns:
             None while there is no slot or not enough memory.
@@ -95,7 +96,7 @@ class PrefixCache:
         if not self.fits(tokens, reserve=reserve):
             return None
         room = self._room(tokens, reserve)
-        source, shared = self._match(owner, tokens)
+        source, shared = self._match(owner, tokens) if reuses else (None, 0)
         if source is not None and source in self._parked and self._takes_over(source, shared, room):
             self._resume(source, tokens, shared, room)
             return Place(source, shared)

@@ -1,14 +1,16 @@
 """From what the client sent to the ids that the model reads, cut to its window where that is allowed."""
 
-import bisect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
-from homeport.domain.errors import ContextOverflowError, InvalidRequestError, UnsupportedError
-from homeport.domain.generation import ChatPrompt, FillPrompt, Prompt, TextPrompt
-from homeport.domain.messages import Message, Role
-from homeport.engine.chat_template import ChatTemplate
+from homeport.domain.errors import ContextOverflowError, InvalidRequestError
+from homeport.domain.generation import ChatPrompt, FillPrompt, Prompt, TextPrompt, TokenPrompt
+from homeport.domain.messages import Message
+from homeport.engine.answer_form import PLAIN_TEXT, AnswerForm
+from homeport.engine.conversations import without_oldest
+from homeport.engine.dialects import Dialects, RenderedChat
+from homeport.engine.gaps import GapEncoder
 from homeport.engine.tokenizer import TextTokenizer
 
 OVERFLOW = (
@@ -21,13 +23,22 @@ _NEXT_WORD = "a"
 _ANSWER_SHARE = 4
 """A cut prompt leaves at least one part in four of the window for the answer."""
 
+_Unrendered = TextPrompt | TokenPrompt | FillPrompt
+
 
 @attrs.frozen
 class EncodedPrompt:
-    """Ids to compute, and whether some of the prompt was left out."""
+    """A prompt as the model computes it.
+
+    Attributes:
+        tokens: Ids to compute.
+        truncated: Whether some of the prompt was left out.
+        form: How the answer is to be read.
+    """
 
     tokens: tuple[int, ...]
     truncated: bool = False
+    form: AnswerForm = PLAIN_TEXT
 
 
 class PromptEncoder:
@@ -41,27 +52,35 @@ class PromptEncoder:
     def __init__(self, tokenizer: TextTokenizer, vocabulary_size: int) -> None:
         self._tokenizer = tokenizer
         self._vocabulary_size = vocabulary_size
-        self._template = ChatTemplate(tokenizer.template, tokenizer.special_tokens)
+        self._dialects = Dialects(tokenizer)
+        self._gaps = GapEncoder(tokenizer)
 
-    def encode(self, prompt: Prompt, *, window: int, truncate: bool) -> EncodedPrompt:
+    def encode(
+        self, prompt: Prompt, *, window: int, truncate: bool, is_formed: bool = False
+    ) -> EncodedPrompt:
         """Encode a prompt so that at least one token fits behind it.
 
         Args:
             prompt: What to encode.
             window: Tokens of prompt and answer together.
             truncate: Whether a prompt that does not fit is cut.
+            is_formed: Whether the answer must have a form, by a constraint.
 
         Raises:
             ContextOverflowError: It does not fit and must not be cut.
             InvalidRequestError: The template refuses it, an id is no id, or there is nothing to read.
+            UnsupportedError: It has a gap, and the model has no tokens for that.
         """
-        tokens = self._ids(prompt, most=window)
-        if tokens is not None and len(tokens) < window:
-            return EncodedPrompt(tuple(tokens))
-        if not truncate:
-            raise ContextOverflowError(OVERFLOW, field="prompt")
-        room = max(window - max(window // _ANSWER_SHARE, 1), 1)
-        return EncodedPrompt(tuple(self._last_ids(prompt, room)), truncated=True)
+        if isinstance(prompt, ChatPrompt):
+            return self._chat(prompt, window=window, truncate=truncate, is_formed=is_formed)
+        tokens = self._ids(prompt, most=window - 1)
+        is_cut = tokens is None
+        if tokens is None:
+            tokens = self._last_ids(prompt, _room(window, truncate=truncate))
+        form = PLAIN_TEXT
+        if isinstance(prompt, FillPrompt):
+            form = AnswerForm(end_tokens=self._gaps.end_tokens)
+        return EncodedPrompt(tuple(tokens), truncated=is_cut, form=form)
 
     def continuation(self, before: Sequence[int], begun: str) -> tuple[int, ...]:
         """Encode the part of an answer that is there already, as its model may have written it.
@@ -91,44 +110,85 @@ class PromptEncoder:
                 return tuple(ids)
         return tuple(plain)
 
+    def begun(self, prompt: EncodedPrompt, text: str) -> tuple[EncodedPrompt, tuple[int, ...]]:
+        """Encode the part of an answer that is there already, and say how the rest is to be read.
+
+        A thought that the prompt opened is over: what is there already was said.
+        """
+        if not text:
+            return prompt, ()
+        form = attrs.evolve(prompt.form, is_begun=True, is_opened=False)
+        if prompt.form.is_opened and prompt.form.thoughts is not None:
+            closing = self._encoded_answer(f"\n{prompt.form.thoughts.end}\n\n")
+            prompt = attrs.evolve(prompt, tokens=(*prompt.tokens, *closing))
+        return attrs.evolve(prompt, form=form), self.continuation(prompt.tokens, text)
+
     def _encoded_answer(self, text: str) -> list[int]:
         return self._checked(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def _last_ids(self, prompt: Prompt, room: int) -> list[int]:
+    def _chat(self, prompt: ChatPrompt, *, window: int, truncate: bool, is_formed: bool) -> EncodedPrompt:
+        spelled = self._dialects.spelled(prompt)
+
+        def rendered(messages: tuple[Message, ...]) -> RenderedChat:
+            return self._dialects.rendered(attrs.evolve(prompt, messages=messages), is_formed=is_formed)
+
+        def ids(text: str, before: Sequence[int], most: int) -> list[int] | None:
+            return self._fitting(spelled.parts(text), len(text), before=before, most=most)
+
+        whole = rendered(prompt.messages)
+        tokens = ids(whole.text, prompt.context, window - 1)
+        if tokens is not None:
+            return EncodedPrompt(tuple(tokens or self._beginning()), form=whole.form)
+        room = _room(window, truncate=truncate)
+        rest = rendered(
+            without_oldest(prompt.messages, lambda left: ids(rendered(left).text, (), room) is not None)
+        )
+        end = rest.text[-room * self._tokenizer.longest_token :]
+        last = self._checked([token for part in spelled.parts(end) for token in self._part(*part)])
+        return EncodedPrompt(tuple(last[-room:]), truncated=True, form=rest.form)
+
+    def _part(self, text: str, is_plain: bool) -> list[int]:  # noqa: FBT001 - as parts of a text are given
+        if is_plain:
+            return self._tokenizer.encode_plainly(text)
+        return self._tokenizer.encode(text, add_special_tokens=False) if text else []
+
+    def _fitting(
+        self, parts: Iterable[tuple[str, bool]], length: int, *, before: Sequence[int], most: int
+    ) -> list[int] | None:
+        """Encode parts of a text; None where they exceed ``most`` ids.
+
+        Encoding runs beside no other work of the model, and 8 MB of prose take 4.4 s: a length that says so
+        alone is not encoded.
+        """
+        if length > (most + 1) * self._tokenizer.longest_token:
+            return None
+        tokens = [*before, *(token for part in parts for token in self._part(*part))]
+        return self._checked(tokens) if len(tokens) <= most else None
+
+    def _last_ids(self, prompt: _Unrendered, room: int) -> list[int]:
         """Encode what is to stay of a prompt that does not fit."""
         match prompt:
-            case ChatPrompt():
-                text = self._template.render(self._without_oldest_turns(prompt.messages, room))
-                return self._encoded_end(text, room, add_special_tokens=False)
             case TextPrompt(text=text):
-                return self._encoded_end(text, room, add_special_tokens=True)
+                end = text[-room * self._tokenizer.longest_token :]
+                return self._checked(self._tokenizer.encode(end, add_special_tokens=True))[-room:]
             case FillPrompt():
-                raise _no_gaps()
-            case ids:
-                return self._checked(list(ids.tokens[-room:]))
+                return self._gaps.encode(prompt, most=room, truncate=True) or []
+            case TokenPrompt(tokens=tokens):
+                return self._checked(list(tokens[-room:]))
 
-    def _encoded_end(self, text: str, room: int, *, add_special_tokens: bool) -> list[int]:
-        end = text[-room * self._tokenizer.longest_token :]
-        return self._checked(self._tokenizer.encode(end, add_special_tokens=add_special_tokens))[-room:]
-
-    def _ids(self, prompt: Prompt, *, most: int) -> list[int] | None:
-        """Encode a whole prompt; None where its length alone says that it exceeds ``most`` ids.
-
-        Encoding runs beside no other work of the model, and 8 MB of prose take 4.4 s.
-        """
+    def _ids(self, prompt: _Unrendered, *, most: int) -> list[int] | None:
+        """Encode a whole prompt; None where it exceeds ``most`` ids."""
         match prompt:
-            case ChatPrompt(messages=messages, context=context):
-                text, before, special = self._template.render(messages), list(context), False
             case TextPrompt(text=text):
-                before, special = [], True
+                if len(text) > (most + 1) * self._tokenizer.longest_token:
+                    return None
+                tokens = self._tokenizer.encode(text, add_special_tokens=True)
             case FillPrompt():
-                raise _no_gaps()
-            case ids:
-                return self._checked(list(ids.tokens)) or self._beginning()
-        if len(text) > most * self._tokenizer.longest_token:
-            return None
-        tokens = [*before, *self._tokenizer.encode(text, add_special_tokens=special)]
-        return self._checked(tokens) or self._beginning()
+                return self._gaps.encode(prompt, most=most, truncate=False)
+            case TokenPrompt():
+                tokens = list(prompt.tokens)
+        tokens = self._checked(tokens) or self._beginning()
+        return tokens if len(tokens) <= most else None
 
     def _checked(self, tokens: list[int]) -> list[int]:
         strange = next((token for token in tokens if not 0 <= token < self._vocabulary_size), None)
@@ -144,20 +204,13 @@ class PromptEncoder:
             raise InvalidRequestError(message, field="prompt")
         return [token]
 
-    def _without_oldest_turns(self, messages: tuple[Message, ...], room: int) -> list[Message]:
-        """Drop as few of the oldest turns as make the rest fit; system messages and the last turn stay."""
-        droppable = [place for place, turn in enumerate(messages[:-1]) if turn.role is not Role.SYSTEM]
 
-        def remaining(count: int) -> list[Message]:
-            dropped = set(droppable[:count])
-            return [turn for place, turn in enumerate(messages) if place not in dropped]
+def _room(window: int, *, truncate: bool) -> int:
+    """Say how many ids a cut prompt may have.
 
-        def fits(count: int) -> bool:
-            tokens = self._ids(ChatPrompt(tuple(remaining(count))), most=room)
-            return tokens is not None and len(tokens) <= room
-
-        return remaining(bisect.bisect_left(range(len(droppable)), x=True, key=fits))
-
-
-def _no_gaps() -> UnsupportedError:
-    return UnsupportedError("this model has no tokens for a gap in a text", field="suffix")
+    Raises:
+        ContextOverflowError: It must not be cut.
+    """
+    if not truncate:
+        raise ContextOverflowError(OVERFLOW, field="prompt")
+    return max(window - max(window // _ANSWER_SHARE, 1), 1)

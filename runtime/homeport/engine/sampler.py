@@ -1,6 +1,8 @@
 """Choosing the next token of one sequence from its row of logits.
 
-Order, as in Ollama's own sampler: penalties, top-k, temperature, softmax, top-p, min-p, draw.
+Order, as in Ollama's own sampler: penalties, top-k, temperature, softmax, typical-p, top-p, min-p, draw. What
+is added to single logits comes before all of them; behind the penalties only tokens that a form allows are
+looked at.
 """
 
 import math
@@ -13,8 +15,10 @@ from numpy.typing import NDArray
 
 from homeport.domain.errors import GenerationError
 from homeport.domain.generation import Sampling
+from homeport.engine.logit_bias import LogitBias
 from homeport.engine.logits import Ids, Logits, exponential_sum, likeliest, log_sum_exp
 from homeport.engine.penalties import Penalties
+from homeport.engine.typical import typical_places
 
 __all__ = ["Choice", "Logits", "Sampler"]
 
@@ -49,6 +53,7 @@ class Sampler:
         self._sampling = sampling
         self._greedy = sampling.temperature < _GREEDY_BELOW
         self._filtered = sampling.top_p < 1 or sampling.min_p > 0
+        self._bias = LogitBias(sampling.logit_bias)
         self._penalties = Penalties(sampling)
         seed = secrets.randbits(64) if sampling.seed is None else sampling.seed
         self._random = np.random.default_rng(seed % 2**64)
@@ -58,12 +63,13 @@ class Sampler:
         if not self._greedy:
             self._random.random(count)
 
-    def choose(self, logits: Logits, history: Sequence[int]) -> Choice:
+    def choose(self, logits: Logits, history: Sequence[int], allowed: Ids | None = None) -> Choice:
         """Choose the next token.
 
         Args:
             logits: One per id, float32 [vocabulary]; not changed.
             history: The sequence so far, for the penalties: that of the call before, continued or cut.
+            allowed: Ids to choose from, rising, at least one; None allows all.
 
         Raises:
             GenerationError: The model gave NaN or nothing but minus infinity.
@@ -75,23 +81,31 @@ class Sampler:
             raise GenerationError(
                 message, hint="Pull it again with --force, or choose a wider type for its weights"
             )
-        scores = logits
+        scores = self._bias.apply(logits)
         if self._penalties.active:
-            scores = self._penalties.apply(logits, history)
+            scores = self._penalties.apply(scores, history)
+        if allowed is not None:
+            scores = scores[allowed]
+        if scores is not logits:
             best = int(scores.argmax())
-        token = best if self._greedy else self._draw(scores, float(scores[best]))
+        place = best if self._greedy else self._draw(scores, float(scores[best]))
+        token = place if allowed is None else int(allowed[place])
         return Choice(token) if self._sampling.top_logprobs is None else self._report(token, logits, top)
 
     def _draw(self, logits: Logits, top: float) -> int:
         """Draw by inversion over ranked ids, of which a head mostly decides."""
         ticket = float(self._random.random())
         top_k = self._sampling.top_k
-        if not 0 < top_k < len(logits):
+        is_typical = self._sampling.typical_p < 1
+        if not is_typical and not 0 < top_k < len(logits):
             token = self._draw_from_heads(logits, top, ticket)
             if token is not None:
                 return token
         ids = likeliest(logits, top_k)
         weights = self._weights(logits, ids)
+        if is_typical:
+            places = typical_places(weights, self._sampling.typical_p)
+            ids, weights = ids[places], weights[places]
         reached = weights.cumsum()
         keep = min(self._kept(weights, reached, float(reached[-1])), len(ids))
         return int(ids[_place(reached, ticket * float(reached[keep - 1]), keep)])

@@ -10,6 +10,7 @@ import attrs
 from homeport.engine.draft_budget import DraftBudget
 from homeport.engine.prefix_cache import PrefixCache
 from homeport.engine.prompt_budget import PromptBudget
+from homeport.engine.prompt_scores import MOST_SCORED_TOKENS
 from homeport.engine.sequence import Sequence
 from homeport.engine.waiting_list import WaitingList, standing, urgency
 from homeport.plugin.protocols import TokenBatch, TokenRow
@@ -20,6 +21,10 @@ WORTH_WAITING_TOKENS = 64
 """Of several prompts that begin alike one goes ahead, where it saves the others so many tokens."""
 MOST_FOLLOWERS = 64
 """So many that wait for a prefix are looked at in a step: comparing 4,000 tokens takes up to 0.1 ms."""
+MOST_FORCED_TOKENS = 16
+"""Tokens that forms force on all streams of a step together, which come true and so are worth it."""
+LEAST_FORCED_TOKENS = 4
+"""Of each stream, however many there are."""
 _OLDEST_SHARE = 4
 """One part in four of the prompt budget goes to the prompt that came first, however long it is."""
 _HEAD_START_SECONDS = 0.5
@@ -119,7 +124,7 @@ class Scheduler:
                 self._grow(sequence)
         streams = [sequence for sequence in self._running if sequence.remaining == 1]
         prompts = [sequence for sequence in self._running if sequence.remaining > 1]
-        if self._drafts is not None and not prompts:
+        if self._drafts is not None and streams and not prompts:
             self._draft(streams, self._drafts.tokens(len(streams)))
         parts = dict.fromkeys(streams, 1)
         if prompts:
@@ -158,7 +163,7 @@ class Scheduler:
 
     def _follows(self, sequence: Sequence) -> bool:
         """Say whether a running sequence is about to compute a prefix that this one waits to copy."""
-        return self._cache.remembers and any(
+        return (self._cache.remembers and not sequence.is_scoring) and any(
             running.remaining > 1
             and running.owner == sequence.owner
             and running.priority <= sequence.priority
@@ -169,7 +174,8 @@ class Scheduler:
     def _enter(self, sequence: Sequence, now: float) -> bool:
         if len(self._running) >= self._most_running:
             return False
-        place = self._cache.admit(sequence.owner, sequence.tokens, reserve=RESERVE_TOKENS)
+        reuses = not sequence.is_scoring
+        place = self._cache.admit(sequence.owner, sequence.tokens, reserve=RESERVE_TOKENS, reuses=reuses)
         if place is None:
             return False
         self._waiting.remove(sequence)
@@ -207,8 +213,9 @@ class Scheduler:
 
     def _draft(self, streams: Listed[Sequence], most: int) -> None:
         """Let streams guess, where their slots can hold the guesses without harm to others."""
-        for sequence in streams if most else ():
-            length = len(sequence.tokens) + sequence.guess(most)
+        most_forced = max(MOST_FORCED_TOKENS // len(streams), LEAST_FORCED_TOKENS)
+        for sequence in streams:
+            length = len(sequence.tokens) + sequence.guess(most, most_forced)
             if not self._cache.grow(sequence.running_slot, length):
                 sequence.guesses.drop()
 
@@ -259,7 +266,19 @@ def _shares(prompts: Listed[Sequence], budget: int, now: float) -> dict[Sequence
         if more > 0:
             shares[sequence] = known + more
             left -= more
-    return shares
+    return _bounded(shares)
+
+
+def _bounded(shares: dict[Sequence, int]) -> dict[Sequence, int]:
+    """Bound the tokens whose logits are wanted for their scores, for memory."""
+    left = MOST_SCORED_TOKENS
+    bounded: dict[Sequence, int] = {}
+    for sequence, count in shares.items():
+        given = min(count, left) if sequence.is_scoring else count
+        left -= given if sequence.is_scoring else 0
+        if given:
+            bounded[sequence] = given
+    return bounded
 
 
 def _slot(planned: tuple[TokenRow, Sequence]) -> int:

@@ -3,8 +3,19 @@
 import time
 from collections.abc import Sequence as Tokens
 
-from homeport.domain.generation import Finished, FinishReason, GenerationRequest, TextDelta, Usage
+from homeport.domain.generation import (
+    AnswerDelta,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    PromptScored,
+    Usage,
+)
+from homeport.engine.answer_form import PLAIN_TEXT, AnswerForm
 from homeport.engine.guesses import Guesses
+from homeport.engine.labels import Labels
+from homeport.engine.matcher import Matcher
+from homeport.engine.prompt_scores import PromptScores
 from homeport.engine.sampler import Logits, Sampler
 from homeport.engine.tokenizer import TextTokenizer
 from homeport.engine.transcript import Transcript
@@ -29,7 +40,10 @@ class Sequence:
         request: What it answers.
         prompt: Its ids, at least one, and those of the answer that are there already.
         begun: How many of them are of the answer.
+        matcher: Follows the form that the answer must have; None leaves it free.
+        labels: Of which one is the answer; None lets it generate.
         window: Most tokens it may reach, more than the prompt has.
+        form: How the answer is to be read.
         tokenizer: Of its model.
         arrived_at: When it came, on the engine's clock.
     """
@@ -40,7 +54,10 @@ class Sequence:
         request: GenerationRequest,
         prompt: Tokens[int],
         begun: int = 0,
+        matcher: Matcher | None = None,
+        labels: Labels | None = None,
         window: int,
+        form: AnswerForm = PLAIN_TEXT,
         tokenizer: TextTokenizer,
         arrived_at: float,
     ) -> None:
@@ -57,10 +74,18 @@ class Sequence:
         self._prompt_tokens = len(prompt)
         room = window - len(prompt)
         self._limit = room if sampling.max_tokens is None else min(room, sampling.max_tokens)
-        self._stop_tokens = tokenizer.stop_tokens
+        self._matcher = matcher
+        self._labels = labels
+        self._scores = None
+        if sampling.prompt_logprobs:
+            self._scores = PromptScores(
+                self.tokens, alternatives=sampling.top_logprobs or 0, tokenizer=tokenizer
+            )
+        ends = matcher is not None or not sampling.ignores_end
+        self._stop_tokens = (tokenizer.stop_tokens | form.end_tokens) if ends else frozenset()
         self._sampler = Sampler(sampling)
         self._sampler.skip(begun)
-        self._transcript = Transcript(tokenizer, sampling, self.tokens)
+        self._transcript = Transcript(tokenizer, sampling, self.tokens, form)
         self._prompt_seconds = 0.0
         self._first_token_at: float | None = None
 
@@ -71,8 +96,13 @@ class Sequence:
 
     @property
     def generates_nothing(self) -> bool:
-        """Whether its limit is 0, so that not even the prompt need be computed."""
-        return self._limit <= 0
+        """Whether its limit is 0, so that the prompt is computed only to be scored."""
+        return self._limit <= 0 and self._labels is None
+
+    @property
+    def is_scoring(self) -> bool:
+        """Whether the prompt's tokens are being scored, so that all of them must be computed."""
+        return self._scores is not None
 
     @property
     def running_slot(self) -> int:
@@ -103,10 +133,19 @@ class Sequence:
         self.guesses.drop()
         return slot
 
-    def guess(self, most: int) -> int:
-        """Guess at most so many tokens behind the one chosen next; give how many."""
-        left = self._limit - (len(self.tokens) - self._prompt_tokens)
-        self.guesses.propose(min(most, left - 1))
+    def guess(self, most: int, most_forced: int) -> int:
+        """Guess at most so many tokens behind its last, or take those that its form forces; give how many."""
+        if self.is_scoring or self._labels is not None:
+            return 0
+        left = self._limit - (len(self.tokens) - self._prompt_tokens) - 1
+        matcher = self._active_matcher()
+        forced = [] if matcher is None else matcher.forced()[: min(most_forced, left)]
+        if forced:
+            self.guesses.expect(forced)
+        elif most:
+            self.guesses.propose(min(most, left))
+            if matcher is not None and self.guesses.pending:
+                self.guesses.keep(matcher.fitting(self.guesses.pending))
         return len(self.guesses.pending)
 
     def row(self, count: int) -> TokenRow:
@@ -117,6 +156,8 @@ class Sequence:
         """
         tokens = (*self.tokens[self.computed : self.computed + count], *self.guesses.pending)
         logits = 1 + len(self.guesses.pending) if count >= self.remaining else 0
+        if self.is_scoring:
+            logits = len(tokens)
         return TokenRow(self.running_slot, self.computed, tokens, logits)
 
     def advance(self, count: int, seconds: float) -> None:
@@ -131,23 +172,49 @@ class Sequence:
         self.computed += was_right
         return was_right
 
-    def take(self, logits: Logits) -> tuple[TextDelta | None, Finished | None]:
-        """Choose the next token; give new text if some became whole, and the end if this is it.
+    def score(self, start: int, rows: Logits) -> PromptScored | None:
+        """Score the prompt's tokens that stand behind those just computed; give all once it is computed.
+
+        Args:
+            start: Place of the first computed token.
+            rows: Float32 [tokens, vocabulary].
+        """
+        if self._scores is None:
+            return None
+        self._scores.add(start, rows)
+        if self.remaining:
+            return None
+        scores, self._scores = self._scores, None
+        return scores.event()
+
+    def take(self, logits: Logits) -> tuple[Tokens[AnswerDelta], Finished | None]:
+        """Choose the next token; give what became whole of the answer, and the end if this is it.
 
         Args:
             logits: Of the last computed token, float32 [vocabulary].
         """
-        choice = self._sampler.choose(logits, self.tokens)
+        if self._labels is not None:
+            return [self._labels.choose(logits)], self.finish(FinishReason.STOP)
+        matcher = self._active_matcher()
+        choice = self._sampler.choose(logits, self.tokens, None if matcher is None else matcher.allowed())
         self._first_token_at = self._first_token_at or time.perf_counter()
         self.tokens.append(choice.token)
         if choice.token in self._stop_tokens:
             return self._transcript.close(), self.finish(FinishReason.STOP)
-        delta, stopped = self._transcript.add(choice)
+        if matcher is not None:
+            matcher.take(choice.token)
+        deltas, stopped = self._transcript.add(choice)
         if stopped:
-            return delta, self.finish(FinishReason.STOP)
+            return deltas, self.finish(FinishReason.STOP)
+        if matcher is not None and matcher.is_complete:
+            return [*deltas, *self._transcript.close()], self.finish(FinishReason.STOP)
         if len(self.tokens) - self._prompt_tokens >= self._limit:
-            return _joined(delta, self._transcript.close()), self.finish(FinishReason.LENGTH)
-        return delta, None
+            return [*deltas, *self._transcript.close()], self.finish(FinishReason.LENGTH)
+        return deltas, None
+
+    def _active_matcher(self) -> Matcher | None:
+        """Give what follows its form; None while it thinks, which is free."""
+        return None if self._transcript.is_thinking else self._matcher
 
     def finish(self, reason: FinishReason) -> Finished:
         """Sum up."""
@@ -160,13 +227,8 @@ class Sequence:
             prompt_seconds=self._prompt_seconds,
             completion_tokens=len(self.tokens) - self._prompt_tokens,
             completion_seconds=0.0 if first is None else time.perf_counter() - first,
+            thought_tokens=self._transcript.thought_tokens,
             drafted_tokens=drafted,
             accepted_tokens=accepted,
         )
-        return Finished(reason, usage, tuple(self.tokens))
-
-
-def _joined(first: TextDelta | None, second: TextDelta | None) -> TextDelta | None:
-    if first is None or second is None:
-        return first or second
-    return TextDelta(first.text + second.text, first.logprobs + second.logprobs)
+        return Finished(reason, usage, tuple(self.tokens), self._transcript.stopped_by)

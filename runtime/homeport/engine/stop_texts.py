@@ -8,22 +8,32 @@ class StopTexts:
 
     Args:
         texts: The stop texts; empty ones are left out.
+
+    Attributes:
+        reached: The one that was reached; empty before.
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._texts = tuple(text for text in texts if text)
         self._held = ""
+        self.reached = ""
+
+    @property
+    def held(self) -> int:
+        """How many characters are held back, or stand behind the text that went out before the stop text."""
+        return len(self._held)
 
     def add(self, piece: str) -> tuple[str, bool]:
         """Take the next piece; give what is safe to send, and whether a stop text was reached."""
         if not self._texts:
             return piece, False
         text = self._held + piece
-        found = [place for stop in self._texts if (place := text.find(stop)) >= 0]
+        found = [(place, stop) for stop in self._texts if (place := text.find(stop)) >= 0]
         if found:
-            self._held = ""
-            return text[: min(found)], True
-        sure = min([_beginning(stop, text) for stop in self._texts])
+            place, self.reached = min(found)
+            self._held = text[place:]
+            return text[:place], True
+        sure = min([beginning(stop, text) for stop in self._texts])
         self._held = text[sure:]
         return text[:sure], False
 
@@ -33,7 +43,7 @@ class StopTexts:
         return held
 
 
-def _beginning(stop: str, text: str) -> int:
+def beginning(stop: str, text: str) -> int:
     """Find where a stop text may have begun at the end of a text; the text's length where it has not."""
     place = text.find(stop[0], max(len(text) - len(stop) + 1, 0))
     while place >= 0 and not stop.startswith(text[place:]):

@@ -1,7 +1,8 @@
 """Text to token ids and back, as the files of the model say."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,12 @@ class TextTokenizer:
     Attributes:
         stop_tokens: Ids that end a generation, from generation_config.json, config.json and the
             tokenizer's end token.
-        special_tokens: Texts of the named special tokens.
+        special_tokens: Texts of the named special tokens, and of the begin token once more as
+            ``leading_token`` where it stands before every text.
         template: Source of the chat template; empty where there is none.
         longest_token: Characters that one id can stand for at most.
+        added_tokens: Ids of tokens that are found in a text whatever surrounds them, by their text.
+        hidden_tokens: Those of them that are special: they belong to no text.
 
     Raises:
         LoadError: tokenizer.json is missing or damaged.
@@ -37,9 +41,13 @@ class TextTokenizer:
         config = read_json(folder / "tokenizer_config.json")
         named = {**read_json(folder / "special_tokens_map.json"), **config}
         self.special_tokens = {name: _text(named[name]) for name in _SPECIAL_NAMES if named.get(name)}
+        self.special_tokens |= self._leading_token()
         self.template = _template(folder, config)
         self.stop_tokens = self._stop_tokens(folder)
         self.longest_token = max(map(len, self._tokenizer.get_vocab()), default=1)
+        added = self._tokenizer.get_added_tokens_decoder()
+        self.added_tokens = {token.content: number for number, token in added.items()}
+        self.hidden_tokens = frozenset(token.content for token in added.values() if token.special)
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Turn text into ids.
@@ -50,9 +58,38 @@ class TextTokenizer:
         """
         return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
 
+    def encode_plainly(self, text: str) -> list[int]:
+        """Turn text into ids; added tokens written out in it are text like any other."""
+        return list(self._plain_tokenizer.encode(text, add_special_tokens=False).ids)
+
     def decode(self, ids: Sequence[int], *, skip_special_tokens: bool = True) -> str:
         """Turn ids into text; bytes that are no whole character become U+FFFD."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=skip_special_tokens))
+
+    @property
+    def size(self) -> int:
+        """How many ids it knows, counted to the highest."""
+        return max(self._tokenizer.get_vocab().values(), default=-1) + 1
+
+    def token_id(self, text: str) -> int | None:
+        """Give the id of the token that is written so; None where there is none."""
+        found: int | None = self._tokenizer.token_to_id(text)
+        return found
+
+    def definition(self) -> str:
+        """Give the text of a tokenizer.json that says all of it."""
+        return str(self._tokenizer.to_str())
+
+    def decoder(self, shown: frozenset[str]) -> Callable[[Sequence[int]], str]:
+        """Give what turns ids into text as :meth:`decode` does, but shows some special tokens."""
+        if not shown & self.hidden_tokens:
+            return self.decode
+        left_out = frozenset(self.added_tokens[token] for token in self.hidden_tokens - shown)
+
+        def decode(ids: Sequence[int]) -> str:
+            return self.decode([token for token in ids if token not in left_out], skip_special_tokens=False)
+
+        return decode
 
     def begin_token(self) -> int | None:
         """Give the id that a sequence may begin with when there is no prompt."""
@@ -61,6 +98,19 @@ class TextTokenizer:
                 found: int | None = self._tokenizer.token_to_id(self.special_tokens[name])
                 return found
         return None
+
+    @cached_property
+    def _plain_tokenizer(self) -> Tokenizer:
+        """The same vocabulary and rules, with no added tokens."""
+        described = json.loads(self._tokenizer.to_str())
+        return Tokenizer.from_str(json.dumps(described | {"added_tokens": []}))
+
+    def _leading_token(self) -> dict[str, str]:
+        """Give the begin token as ``leading_token`` where the tokenizer puts it before every text."""
+        begin = self.special_tokens.get("bos_token", "")
+        first = self.encode("", add_special_tokens=True)[:1]
+        leads = bool(begin) and first == [self._tokenizer.token_to_id(begin)]
+        return {"leading_token": begin} if leads else {}
 
     def _stop_tokens(self, folder: Path) -> frozenset[int]:
         ids: set[int] = set()

@@ -21,6 +21,38 @@ _ALIKE = 0.6
 
 
 @attrs.frozen(kw_only=True)
+class Fingerprint:
+    """What tells a model from another of like name, as its published configuration has it.
+
+    Attributes:
+        architecture: Such as ``llama``.
+        layers: How many it has.
+        key_heads: Heads of its keys and values in a layer; 0 for an encoder.
+        head_length: Numbers of one such head; 0 for an encoder.
+    """
+
+    architecture: str
+    layers: int = attrs.field(validator=attrs.validators.gt(0))
+    key_heads: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    head_length: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+
+
+@attrs.frozen(kw_only=True)
+class Alternative:
+    """A repository that a name meant at another time.
+
+    Attributes:
+        hub: The repository.
+        architecture: It is meant where a model has this one; empty says nothing.
+        context: It is meant where a model has this window, in tokens; 0 says nothing.
+    """
+
+    hub: str = attrs.field(validator=attrs.validators.matches_re(r"[\w-]+/[\w.-]+"))
+    architecture: str = ""
+    context: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+
+
+@attrs.frozen(kw_only=True)
 class Alias:
     """One row: every name of one model.
 
@@ -35,6 +67,8 @@ class Alias:
         context: Longest sequence in tokens.
         license: Identifier of its licence.
         gated: Whether the hub asks to accept the licence first.
+        fingerprint: What a model that bears the name must be like; None where that is not known.
+        otherwise: What the name means for a model that is like something else.
         confidence: How sure it is that both names mean the same model.
         checked: When the row was compared with the published files; None where it was not.
         note: What a reader should know.
@@ -52,6 +86,8 @@ class Alias:
     context: int = attrs.field(validator=attrs.validators.gt(0))
     license: str = ""
     gated: bool = False
+    fingerprint: Fingerprint | None = None
+    otherwise: Alternative | None = None
     confidence: Literal["high", "medium", "low"]
     checked: date | None = None
     note: str = ""

@@ -4,11 +4,15 @@ Unlike in an ``asyncio.TaskGroup``, one task that fails does not end its sibling
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import ParamSpec, Self, TypeVar
 
 from loguru import logger
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class BackgroundTasks:
@@ -39,3 +43,13 @@ class BackgroundTasks:
         error = None if task.cancelled() else task.exception()
         if error is not None:
             logger.opt(exception=error).error("{} failed: {!r}", task.get_name(), error)
+
+
+async def uninterrupted(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a function in a thread, and wait for its end even when cancelled: it works on files."""
+    work = asyncio.ensure_future(asyncio.to_thread(partial(function, *args, **kwargs)))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise

@@ -1,11 +1,17 @@
 """The folder of one entry: its files, whole and exactly those of its manifest."""
 
+import errno
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from homeport.domain.errors import StoreError
 from homeport.models.durable import regular_size, remove, sync
 from homeport.models.manifest import MANIFEST_FILE, Manifest
+
+_NO_LINKS = frozenset({errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS})
+"""Another disk, a file system without hard links, or one whose links are used up."""
 
 
 def check_entry(folder: Path, manifest: Manifest) -> None:
@@ -49,6 +55,17 @@ def place_entry(staged: Path, folder: Path, manifest: Manifest) -> None:
         sync(target.parent)
     for path in list(_unlisted(folder, manifest)):
         remove(path)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file a further name, or copy it where the disk cannot do that."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copyfile(source, target, follow_symlinks=False)
 
 
 def _unlisted(folder: Path, manifest: Manifest) -> Iterator[Path]:

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 import attrs
 
+from homeport.config.offline import stay_offline
 from homeport.config.structuring import structure
 from homeport.domain.errors import HomeportError, PullError
 from homeport.models.fetch_job import ENTRY_FOLDER, FetchJob, FetchReport, Stage
@@ -67,6 +68,7 @@ class Reporter:
 def main() -> int:
     """Do the job on standard input; the exit code is 0 when the last report says how it ended."""
     reporter = Reporter(_take_stdout())
+    stay_offline()
     try:
         job = decode_record(FetchJob, sys.stdin.buffer.readline())
         threading.Thread(target=_end_with_host, daemon=True).start()

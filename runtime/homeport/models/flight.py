@@ -1,7 +1,8 @@
-"""One pull at work, and those who follow it."""
+"""Pulls and creations at work, and those who follow them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Hashable
+from contextlib import aclosing
 from typing import Any
 
 import attrs
@@ -11,7 +12,7 @@ from homeport.domain.errors import PullError
 
 @attrs.frozen(kw_only=True)
 class PullProgress:
-    """How far a pull has come, in Ollama's words.
+    """How far a pull or a creation has come, in Ollama's words.
 
     Attributes:
         status: ``pulling manifest``, ``pulling 3f2a...``, ``success`` ...
@@ -27,7 +28,7 @@ class PullProgress:
 
 
 class Flight:
-    """A pull that any number of listeners follow; each sees all its stages, whenever it came.
+    """A pull or a creation that any number of listeners follow; each sees all its stages, whenever it came.
 
     Attributes:
         is_over: Whether it has ended, well or not.
@@ -47,7 +48,7 @@ class Flight:
         return self._listeners == 0
 
     def launch(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let the pull begin; it reports through this flight."""
+        """Let the work begin; it reports through this flight."""
         # Its owner is this flight: it outlives the listener that began it, and ``cancel`` awaits it.
         self._task = asyncio.create_task(work)
         self._task.add_done_callback(self._settle)
@@ -90,10 +91,47 @@ class Flight:
             await asyncio.wait([self._task])
 
     def _settle(self, task: asyncio.Task[None]) -> None:
-        self._error = PullError("the pull was interrupted") if task.cancelled() else task.exception()
+        self._error = PullError("the work was interrupted") if task.cancelled() else task.exception()
         self.is_over = True
         self._wake()
 
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+class Flights:
+    """Flights by what they are for: the same is done once for all who ask at the same time."""
+
+    def __init__(self) -> None:
+        self._flights: dict[Hashable, Flight] = {}
+
+    async def join(
+        self, key: Hashable, begin: Callable[[Flight], Coroutine[Any, Any, None]]
+    ) -> AsyncGenerator[PullProgress, None]:
+        """Follow the flight of a key, beginning it where there is none.
+
+        When the last of those who iterate leaves (``aclose``), the flight is cancelled.
+
+        Raises:
+            HomeportError: It failed.
+        """
+        flight = self._flights.get(key)
+        if flight is None or flight.is_over:
+            flight = self._flights[key] = Flight()
+            flight.launch(begin(flight))
+        try:
+            async with aclosing(flight.follow()) as following:
+                async for progress in following:
+                    yield progress
+        finally:
+            if flight.is_abandoned:
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
+                await flight.cancel()
+
+    async def aclose(self) -> None:
+        """Cancel all and wait until they have cleaned up."""
+        flights = list(self._flights.values())
+        self._flights.clear()
+        await asyncio.gather(*(flight.cancel() for flight in flights))

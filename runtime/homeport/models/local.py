@@ -12,8 +12,10 @@ from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.errors import ModelNotFoundError
 from homeport.domain.generation import GenerationEvent, GenerationRequest
 from homeport.domain.models import ModelInfo, ResidentModel
+from homeport.models.framing import framed
 from homeport.models.manager import ModelManager
 from homeport.models.names import ModelName
+from homeport.models.shelves import Shelves
 from homeport.models.store import ModelStore, StoredModel
 
 
@@ -25,13 +27,24 @@ class LocalBackend:
         store: Where models lie.
         manager: Keeps them in memory.
         slots: Sequences of one model that run at once.
+        shelves: Further models, which are installed when they are first asked for.
     """
 
-    def __init__(self, name: str, store: ModelStore, manager: ModelManager, *, slots: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        store: ModelStore,
+        manager: ModelManager,
+        *,
+        slots: int = 0,
+        shelves: Shelves | None = None,
+    ) -> None:
         self._name = name
         self._store = store
         self._manager = manager
         self._slots = slots
+        self._shelves = shelves
+        self._shelved: dict[ModelName, ModelInfo] = {}
         self._revision: int | None = None
         self._listed: tuple[ModelInfo, ...] = ()
         self._by_name: dict[str, ModelInfo] = {}
@@ -61,7 +74,7 @@ class LocalBackend:
                 keep_alive_seconds=request.keep_alive_seconds,
                 context_length=request.context_length,
             ) as worker,
-            worker.generate(request) as events,
+            worker.generate(framed(request, model.manifest)) as events,
         ):
             yield events
 
@@ -101,9 +114,12 @@ class LocalBackend:
             pass
 
     async def unload(self, name: str) -> None:
-        """Let a model go when its running requests are done."""
-        model = await self._find(name)
-        await self._manager.unload(model.digest)
+        """Let a model go when its running requests are done; one that is not installed yet is not there."""
+        model = await self._installed(ModelName.parse(name))
+        if model is not None:
+            await self._manager.unload(model.digest)
+        elif name not in self._by_name:
+            raise ModelNotFoundError(name)
 
     def residents(self) -> tuple[ResidentModel, ...]:
         """List what is in memory."""
@@ -116,8 +132,17 @@ class LocalBackend:
     def _list(self) -> tuple[int, tuple[ModelInfo, ...]]:
         """Read the store again only when it changed: 0.4 ms per model, asked with every request."""
         revision = self._store.revision()
-        if revision != self._revision:
-            listed = (entry.info(self._name) for entry in self._store.entries())
+        shelved = {} if self._shelves is None else self._shelves.listed()
+        if revision != self._revision or shelved != self._shelved:
+            entries = self._store.entries()
+            installed = {entry.name for entry in entries}
+            listed = [entry.info(self._name) for entry in entries]
+            listed += [
+                attrs.evolve(model, backend=self._name)
+                for name, model in shelved.items()
+                if name not in installed
+            ]
+            self._shelved = shelved
             self._listed = tuple(attrs.evolve(model, slots=self._slots, continues=True) for model in listed)
             self._by_name = {model.name: model for model in self._listed}
             self._revision = revision
@@ -125,8 +150,14 @@ class LocalBackend:
 
     async def _find(self, name: str) -> StoredModel:
         wanted = ModelName.parse(name)
-        revision, model = await asyncio.to_thread(lambda: (self._store.revision(), self._store.find(wanted)))
-        self._manager.note_revision(revision)
+        model = await self._installed(wanted)
+        if model is None and self._shelves is not None and await self._shelves.bring(wanted):
+            model = await self._installed(wanted)
         if model is None:
             raise ModelNotFoundError(name)
+        return model
+
+    async def _installed(self, name: ModelName) -> StoredModel | None:
+        revision, model = await asyncio.to_thread(lambda: (self._store.revision(), self._store.find(name)))
+        self._manager.note_revision(revision)
         return model

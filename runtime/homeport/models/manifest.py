@@ -9,11 +9,14 @@ from typing import Self
 
 import attrs
 
+from homeport.domain.messages import Message
 from homeport.domain.models import Capability
 from homeport.domain.quantisation import Quantisation
 from homeport.models.records import FORMAT_VERSION, Value, decode_record, encode_record
 
 MANIFEST_FILE = "manifest.json"
+CREATED = "create"
+"""Source of what was made here, from another model or from uploaded files."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RELATIVE_PATH = re.compile(
@@ -58,7 +61,12 @@ class Manifest:
         weights_note: Why it is that one.
         bits_per_weight: Bits of all stored weights, scales among them, by the number of weights.
         license: Name or text; empty where unknown.
-        template: Chat template; empty where it has none.
+        template: Chat template, in Jinja; empty where it has none.
+        written_template: The template as its author wrote it, where that was in Go; else empty.
+        system: What it is told before every conversation; empty where nothing.
+        messages: What precedes every conversation.
+        parent: The model that it was made from, its name in full; empty where it was not.
+        requires: Oldest release of Ollama that can run it, where its author says so.
         parameters: Sampling defaults, in Ollama's option names.
         capabilities: What it can be asked for.
         family: Architecture, such as ``llama``.
@@ -80,6 +88,11 @@ class Manifest:
     bits_per_weight: float = 0.0
     license: str = ""
     template: str = ""
+    written_template: str = ""
+    system: str = ""
+    messages: tuple[Message, ...] = ()
+    parent: str = ""
+    requires: str = ""
     parameters: Mapping[str, Value] = attrs.field(factory=dict)
     capabilities: frozenset[Capability]
     family: str = ""
@@ -91,14 +104,23 @@ class Manifest:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of what decides over answers: files, template and parameters; 64 hexadecimal digits."""
-        identity = {
+        """SHA-256 of what decides over answers: files, template, texts and parameters; 64 hexadecimal digits.
+
+        Of a model that was made here it tells the rest of what its maker said, too: its entry is its own.
+        """
+        identity: dict[str, object] = {
             "files": [
                 [file.path, file.size, file.sha256] for file in sorted(self.files, key=lambda file: file.path)
             ],
             "template": self.template,
             "parameters": dict(self.parameters),
         }
+        if self.system:
+            identity["system"] = self.system
+        if self.messages:
+            identity["messages"] = [[message.role.value, message.content] for message in self.messages]
+        if self.source == CREATED:
+            identity["made"] = [self.parent, self.license, self.requires, self.written_template]
         canonical = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

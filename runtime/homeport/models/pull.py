@@ -3,11 +3,9 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
-from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import attrs
 from loguru import logger
@@ -16,10 +14,11 @@ from homeport.config.structuring import unstructure
 from homeport.domain.errors import PullError, StoreError
 from homeport.domain.quantisation import Quantisation, WeightsWish
 from homeport.models.aliases import Alias, AliasTable
+from homeport.models.background import uninterrupted
 from homeport.models.fetch_job import ENTRY_FOLDER, FetchJob, FetchReport, Stage
 from homeport.models.fetch_process import FetchProcess
-from homeport.models.flight import Flight, PullProgress
-from homeport.models.manifest import Manifest
+from homeport.models.flight import Flight, Flights, PullProgress
+from homeport.models.manifest import CREATED, Manifest
 from homeport.models.names import DEFAULT_TAG, ModelName
 from homeport.models.store import ModelStore
 from homeport.plugin.imports import reference_to
@@ -34,9 +33,6 @@ _WEIGHT_BYTES = {Quantisation.FP32: 4.0, Quantisation.BF16: 2.0}
 _PACKED_WEIGHT_BYTES = 34 / 32
 """The most that a weight takes otherwise that has fewer bits in its source: 8, and a scale for 32."""
 _GIGABYTE = 1e9
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 @attrs.frozen(kw_only=True)
@@ -86,10 +82,15 @@ class Puller:
         self._quantisation = quantisation
         self._aliases = aliases
         self._sources = dict(sources)
-        self._flights: dict[tuple[ModelName, WeightsWish], Flight] = {}
+        self._flights = Flights()
 
     async def pull(
-        self, name: str, *, force: bool = False, quantisation: Quantisation | None = None
+        self,
+        name: str,
+        *,
+        force: bool = False,
+        quantisation: Quantisation | None = None,
+        source: str | None = None,
     ) -> AsyncGenerator[PullProgress, None]:
         """Fetch a model, or join the pull of it that runs already; the last progress is ``success``.
 
@@ -101,6 +102,7 @@ class Puller:
             name: As a user types it.
             force: Fetch it even if it is installed.
             quantisation: What to make of its weights; None is what the settings say.
+            source: The only source that is asked; None asks all.
 
         Raises:
             InvalidRequestError: It is no model name.
@@ -110,30 +112,18 @@ class Puller:
         wanted = ModelName.parse(name)
         yield PullProgress(status="pulling manifest")
         wish = WeightsWish(quantisation or self._quantisation, is_demanded=quantisation is not None)
-        plan = await asyncio.to_thread(self._plan, wanted, wish)
+        plan = await asyncio.to_thread(self._plan, wanted, wish, source)
         key = (plan.name, wish)
-        flight = self._flights.get(key)
-        if flight is None or flight.is_over:
-            flight = self._flights[key] = Flight()
-            flight.launch(self._run(plan, flight, force=force))
-        following = flight.follow()
-        try:
+        following = self._flights.join(key, lambda flight: self._run(plan, flight, force=force))
+        async with aclosing(following):
             async for progress in following:
                 yield progress
-        finally:
-            await following.aclose()
-            if flight.is_abandoned:
-                if self._flights.get(key) is flight:
-                    del self._flights[key]
-                await flight.cancel()
 
     async def aclose(self) -> None:
         """Cancel all pulls and wait until they have cleaned up."""
-        flights = list(self._flights.values())
-        self._flights.clear()
-        await asyncio.gather(*(flight.cancel() for flight in flights))
+        await self._flights.aclose()
 
-    def _plan(self, wanted: ModelName, wish: WeightsWish) -> _Plan:
+    def _plan(self, wanted: ModelName, wish: WeightsWish, only: str | None) -> _Plan:
         """Ask the sources: for the very name first, then for what the alias table says, then as a hub id."""
         alias = self._aliases.find(wanted)
         canonical = self._aliases.canonical(wanted)
@@ -146,11 +136,14 @@ class Puller:
             quant = "" if wanted.tag == DEFAULT_TAG else f"?quant={wanted.tag}"
             locators.append((f"hf:{wanted.hub_id}{quant}", wanted))
         for locator, name in [] if wanted.is_cloud else locators:
-            for source in self._sources.values():
+            for source in self._asked(only):
                 artifact = source.source.locate(locator)
                 if artifact is not None:
                     return _Plan(name=name, wish=wish, artifact=artifact, source=source, alias=alias)
         raise self._not_found(wanted, alias)
+
+    def _asked(self, only: str | None) -> Sequence[PullSource]:
+        return [source for name, source in self._sources.items() if only in {None, name}]
 
     def _not_found(self, wanted: ModelName, alias: Alias | None) -> PullError:
         if alias is not None:
@@ -171,10 +164,10 @@ class Puller:
         flight.report(PullProgress(status="success"))
 
     async def _is_sound(self, plan: _Plan, flight: Flight) -> bool:
-        """Say whether a model is installed as it is wanted, and undamaged."""
+        """Say whether a model is installed as it is wanted, undamaged, and not one that was made here."""
         try:
             model = await asyncio.to_thread(self._store.find, plan.name)
-            if model is None or not _fulfils(model.manifest, plan.wish):
+            if model is None or model.manifest.source == CREATED or not _fulfils(model.manifest, plan.wish):
                 return False
             flight.report(PullProgress(status="verifying sha256 digest"))
             await asyncio.to_thread(self._store.verify, model)
@@ -186,13 +179,13 @@ class Puller:
     async def _fetch(self, plan: _Plan, flight: Flight) -> None:
         stack = ExitStack()
         try:
-            staging = await _uninterrupted(stack.enter_context, self._store.staging())
+            staging = await uninterrupted(stack.enter_context, self._store.staging())
             room = await asyncio.to_thread(self._room, plan)
             manifest = await self._converted(_job(plan, staging, room), flight)
             flight.report(PullProgress(status="writing manifest"))
-            await _uninterrupted(self._store.commit, staging / ENTRY_FOLDER, manifest, [plan.name])
+            await uninterrupted(self._store.commit, staging / ENTRY_FOLDER, manifest, [plan.name])
         finally:
-            await _uninterrupted(stack.close)
+            await uninterrupted(stack.close)
 
     async def _converted(self, job: FetchJob, flight: Flight) -> Manifest:
         async with FetchProcess.start(job) as process, aclosing(process.reports()) as reports:
@@ -207,7 +200,8 @@ class Puller:
         free = self._store.free_bytes()
         size = plan.artifact.size_bytes
         weight_bytes = _WEIGHT_BYTES.get(plan.wish.quantisation, _PACKED_WEIGHT_BYTES)
-        converted = max(size, plan.alias.params * weight_bytes if plan.alias else 0)
+        known = plan.artifact.local_bytes  # of files that are here, the alias may know less
+        converted = known or max(size, plan.alias.params * weight_bytes if plan.alias else 0)
         needed = 2 * size + converted
         if needed > free:
             raise PullError(
@@ -248,13 +242,3 @@ def _progress(report: FetchReport, artifact: Artifact) -> PullProgress:
         digest = f"sha256:{hashlib.sha256(f'{artifact.locator} {report.item}'.encode()).hexdigest()}"
     short = digest.removeprefix("sha256:")[:_SHORT_DIGEST_DIGITS]
     return PullProgress(status=f"pulling {short}", digest=digest, total=total, completed=report.completed)
-
-
-async def _uninterrupted(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a function in a thread, and wait for its end even when cancelled: it works on files."""
-    work = asyncio.ensure_future(asyncio.to_thread(partial(function, *args, **kwargs)))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        await asyncio.wait([work])
-        raise

@@ -5,6 +5,10 @@ Layout below the root::
     names/<host>/<namespace>/<model>/<tag>.json     which entry a name means
     entries/<digest>/manifest.json, config.json, *.safetensors, tokenizer.json ...
     incoming/<job>/                                 a pull at work; its lock file stands beside it
+    blobs/sha256-<digest>                           an uploaded file that waits for the model it is for
+
+A model that was made from another one has an entry of its own, whose files are hard links where they are
+the same: weights are on disk once, and go with the last entry that has them.
 
 Nothing appears under its final name before it is whole and on disk. Methods block on files: an event
 loop calls them through a thread.
@@ -22,7 +26,8 @@ import attrs
 from loguru import logger
 
 from homeport.domain.errors import InvalidRequestError, ModelNotFoundError, StoreError
-from homeport.domain.models import ModelInfo
+from homeport.domain.models import Capability, ModelInfo
+from homeport.engine.template_traits import capabilities_of_template
 from homeport.models.durable import read_record, remove, sha256_of, sync, write_record
 from homeport.models.entry import check_entry, place_entry
 from homeport.models.incoming import Incoming
@@ -64,7 +69,7 @@ class StoredModel:
             backend=backend,
             size_bytes=self.size,
             modified_at=self.modified_at,
-            capabilities=manifest.capabilities,
+            capabilities=_capabilities(manifest),
             family=manifest.family,
             parameter_count=manifest.parameter_count,
             quantization=manifest.quantization,
@@ -75,6 +80,11 @@ class StoredModel:
             embedding_length=manifest.embedding_length,
             license=manifest.license,
             template=manifest.template,
+            written_template=manifest.written_template,
+            system=manifest.system,
+            messages=manifest.messages,
+            parent=manifest.parent,
+            requires=manifest.requires,
             parameters=manifest.parameters,
             facts=manifest.facts,
             continues=True,
@@ -126,6 +136,19 @@ class ModelStore:
         """
         path = self._name_path(name)
         return None if path is None else self._read(path, name)
+
+    def has(self, name: ModelName) -> bool:
+        """Say whether the store has a name, be its entry damaged or not."""
+        path = self._name_path(name)
+        return path is not None and os.path.lexists(path)
+
+    def has_further_names(self, name: ModelName) -> bool:
+        """Say whether another name means the entry that this one means; False where it is damaged."""
+        with suppress(StoreError):
+            model = self.find(name)
+            if model is not None:
+                return any(each.digest == model.digest and each.name != name for each in self.entries())
+        return False
 
     def survey(self) -> Survey:
         """Read all names, good and bad."""
@@ -226,6 +249,23 @@ class ModelStore:
             modified_at=now,
             size=manifest.size,
         )
+
+    def give_name(self, model: StoredModel, name: ModelName) -> None:
+        """Let a further name mean the entry of a model; nothing is copied.
+
+        Raises:
+            ModelNotFoundError: The entry has gone meanwhile.
+            StoreError: The disk refuses, or cannot hold the name.
+        """
+        path = self._name_path(name)
+        if path is None:
+            raise StoreError(f"a model name is longer than a file name may be: {name.full!r}")
+        record = _NameRecord(name=name.full, digest=model.digest, modified_at=datetime.now(UTC))
+        with self._locked():
+            if not (model.folder / MANIFEST_FILE).is_file():
+                raise ModelNotFoundError(model.name.display)
+            write_record(path, encode_record(record))
+            self._drop_unnamed()
 
     def delete(self, name: ModelName) -> None:
         """Forget a name, damaged or not; weights go with their last name.
@@ -341,6 +381,13 @@ class ModelStore:
                 f"cannot write to the model store {self._root}: {error.strerror}",
                 hint="make room or choose another folder with HOMEPORT_HOME",
             ) from error
+
+
+def _capabilities(manifest: Manifest) -> frozenset[Capability]:
+    """Add what the template tells to what the weights can do."""
+    if Capability.COMPLETION not in manifest.capabilities:
+        return manifest.capabilities
+    return manifest.capabilities | capabilities_of_template(manifest.template)
 
 
 def _name_record(path: Path, name: ModelName) -> bytes | None:

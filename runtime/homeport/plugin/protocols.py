@@ -198,12 +198,14 @@ class Artifact:
         locator: What the source needs to fetch it: a path, a repository, a package.
         size_bytes: Bytes to transfer, 0 where unknown.
         license: Name of its licence; empty where unknown.
+        local_bytes: Bytes that lie on this machine already and are read in place, not transferred.
     """
 
     source: str
     locator: str
     size_bytes: int = 0
     license: str = ""
+    local_bytes: int = 0
 
 
 FetchProgress = Callable[[str, int, int], None]
@@ -223,10 +225,28 @@ class ModelSource(Protocol):
     def fetch(self, artifact: Artifact, into: Path, progress: FetchProgress) -> None:
         """Put the files of the model into a folder, verified.
 
-        Either one ``*.gguf`` file, or config.json, tokenizer.json and *.safetensors.
+        Either one ``*.gguf`` file, or config.json, tokenizer.json and *.safetensors. The files may be
+        symbolic links to where they lie: they are only read. ``definition.json`` may stand beside them, with
+        what the model says of itself: ``template``, ``system``, ``messages``, ``parameters``, ``license``.
 
         Raises:
             PullError: With what failed and how to mend it.
+        """
+        ...
+
+
+@runtime_checkable
+class Shelf(Protocol):
+    """A further role that a model source may play: it has models on this machine that need no transfer.
+
+    They are listed beside the installed ones, which win where names are equal, and are converted into the
+    store when one is first asked for: ``locate`` knows them by their names.
+    """
+
+    def models(self) -> Sequence[ModelInfo]:
+        """List them, each with its ``origin``; ``backend`` is filled in.
+
+        Called in a thread with every request, so it remembers, and raises nothing.
         """
         ...
 

@@ -1,8 +1,9 @@
 """From requests to a response: runs generations and spells them in a dialect, streamed or whole."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+import attrs
 import msgspec
 from aiohttp import web
 
@@ -10,8 +11,9 @@ from homeport.domain.generation import GenerationRequest, Resumed
 from homeport.server.dialects import json_response
 from homeport.server.failure import ClientGoneError
 from homeport.server.generations import Generations, Mark, Outcome, Step, running
+from homeport.server.privileges import bounded_keep_alive
 from homeport.server.state import PING_SECONDS, RUNTIME
-from homeport.server.streaming import FrameStream, Framing
+from homeport.server.streaming import FrameStream, Framing, Telling
 
 
 class Encoder(Protocol):
@@ -40,6 +42,8 @@ async def answer(
     encoder: Encoder,
     *,
     framing: Framing | None,
+    telling: Telling | None = None,
+    fields: Mapping[str, str] | None = None,
 ) -> web.StreamResponse:
     """Run generations at once and answer with what they give.
 
@@ -48,23 +52,30 @@ async def answer(
         generations: What to run.
         encoder: Of the dialect.
         framing: Of the stream; None answers as a whole.
+        telling: Spells a failure within the stream; None takes the error of the dialect.
+        fields: What the client calls fields that errors of the backend name, such as ``format``; None are
+            the same.
 
     Raises:
         HomeportError: What failed before the first byte.
     """
-    async with running(request.app[RUNTIME].gateway, generations) as events:
+    allowed = [_allowed(request, generation) for generation in generations]
+    async with running(request.app[RUNTIME].gateway, allowed, fields) as events:
         if framing is not None:
-            return await _stream(request, events, encoder, framing)
+            frames = FrameStream(request, framing, telling)
+            events.idle_seconds = request.app[PING_SECONDS] if framing.comment else None
+            return await _stream(events, encoder, frames)
         outcomes = await events.outcomes()
     return json_response(encoder.whole(outcomes), headers=events.headers)
 
 
-async def _stream(
-    request: web.Request, events: Generations, encoder: Encoder, framing: Framing
-) -> web.StreamResponse:
+def _allowed(request: web.Request, generation: GenerationRequest) -> GenerationRequest:
+    seconds = bounded_keep_alive(request, generation.keep_alive_seconds)
+    return attrs.evolve(generation, keep_alive_seconds=seconds)
+
+
+async def _stream(events: Generations, encoder: Encoder, frames: FrameStream) -> web.StreamResponse:
     """Stream events; the first frame waits for the first text, the first error, or a ping."""
-    frames = FrameStream(request, framing)
-    events.idle_seconds = request.app[PING_SECONDS] if framing.comment else None
     try:
         async for step in events:
             match step:

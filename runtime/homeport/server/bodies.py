@@ -40,16 +40,23 @@ class SlowBodyError(InvalidRequestError):
     status = 408
 
 
-async def read_body(request: web.Request, schema: type[StructT]) -> StructT:
+async def read_body(request: web.Request, schema: type[StructT], *, most_bytes: int | None = None) -> StructT:
     """Read and decode the body of a request.
+
+    Args:
+        request: Being answered.
+        schema: What it holds.
+        most_bytes: A bound below that of the settings; None is only that one.
 
     Raises:
         InvalidRequestError: It is empty, broken, too deep, or of another shape; names field and types.
-        RequestTooLargeError: It exceeds ``settings.server.max_body_bytes``.
+        RequestTooLargeError: It exceeds ``most_bytes`` or ``settings.server.max_body_bytes``.
         UnsupportedEncodingError: It is compressed.
         SlowBodyError: It did not arrive in ``settings.server.body_timeout_seconds``.
     """
     body = await _receive(request)
+    if most_bytes is not None and len(body) > most_bytes:
+        raise _too_large(most_bytes)
     if not body.strip():
         raise InvalidRequestError("missing request body")
     return decode(body, schema)

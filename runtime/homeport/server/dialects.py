@@ -1,7 +1,7 @@
 """The shapes of errors: one per dialect, chosen by the path of the request."""
 
 import http
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 from aiohttp import web
@@ -23,9 +23,22 @@ from homeport.domain.errors import (
 )
 from homeport.domain.generation import Usage
 from homeport.server.failure import Failure
-from homeport.server.schemas import ollama, openai
+from homeport.server.request_ids import anthropic_id
+from homeport.server.schemas import anthropic, ollama, openai
 
 _OPENAI_ROOT = "/v1"
+_ANTHROPIC_ROOT = "/v1/messages"
+
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "invalid_request_error",
+    415: "invalid_request_error",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
 
 _OPENAI_TYPES = {
     401: "authentication_error",
@@ -52,7 +65,13 @@ _OPENAI_CODES = {
 
 
 class Dialect(Protocol):
-    """How one API tells a failure."""
+    """How one API tells a failure.
+
+    Attributes:
+        answer: Struct of the whole answer.
+    """
+
+    answer: ClassVar[type[msgspec.Struct]]
 
     def error(self, failure: Failure) -> msgspec.Struct:
         """Build the object that tells a failure, also within a stream."""
@@ -68,6 +87,8 @@ class OllamaDialect:
 
     Unknown paths and verbs are plain text.
     """
+
+    answer: ClassVar[type[msgspec.Struct]] = ollama.ErrorAnswer
 
     def error(self, failure: Failure) -> msgspec.Struct:
         """Build ``{"error": text}``."""
@@ -87,6 +108,8 @@ class OllamaDialect:
 
 class OpenAIDialect:
     """``{"error": {message, type, param, code}}``, with ``partial`` and ``usage`` of a part of an answer."""
+
+    answer: ClassVar[type[msgspec.Struct]] = openai.ErrorAnswer
 
     def error(self, failure: Failure) -> msgspec.Struct:
         """Build the error object."""
@@ -109,13 +132,48 @@ class OpenAIDialect:
         return json_response(self.error(failure), status=failure.status, headers=failure.headers)
 
 
+class AnthropicDialect:
+    """``{"type": "error", "error": {type, message}, "request_id"}``.
+
+    With ``partial`` and ``usage`` after a part of an answer.
+    """
+
+    answer: ClassVar[type[msgspec.Struct]] = anthropic.ErrorAnswer
+
+    def error(self, failure: Failure) -> msgspec.Struct:
+        """Build the error object."""
+        detail = anthropic.ErrorDetail(
+            type=_ANTHROPIC_TYPES.get(failure.status, "api_error"),
+            message=failure.text,
+            suggestions=failure.suggestions or UNSET,
+            hint=failure.hint or UNSET,
+        )
+        if failure.partial is not None:
+            detail.partial = True
+            detail.usage = anthropic.Usage(
+                input_tokens=failure.partial.prompt_tokens, output_tokens=failure.partial.completion_tokens
+            )
+        return anthropic.ErrorAnswer(error=detail, request_id=anthropic_id(failure.request_id))
+
+    def response(self, failure: Failure) -> web.Response:
+        """Answer in JSON."""
+        return json_response(self.error(failure), status=failure.status, headers=failure.headers)
+
+
 OLLAMA: Dialect = OllamaDialect()
 OPENAI: Dialect = OpenAIDialect()
+ANTHROPIC: Dialect = AnthropicDialect()
 
 
 def dialect_of(path: str) -> Dialect:
-    """Choose by path: OpenAI's under ``/v1``, else Ollama's."""
-    return OPENAI if path == _OPENAI_ROOT or path.startswith(f"{_OPENAI_ROOT}/") else OLLAMA
+    """Choose by path: Anthropic's under ``/v1/messages``, OpenAI's elsewhere under ``/v1``, else Ollama's."""
+    if _is_under(_ANTHROPIC_ROOT, path):
+        return ANTHROPIC
+    return OPENAI if _is_under(_OPENAI_ROOT, path) else OLLAMA
+
+
+def _is_under(root: str, path: str) -> bool:
+    return path == root or path.startswith(f"{root}/")
 
 
 def _usage(usage: Usage) -> openai.Usage:
@@ -124,7 +182,7 @@ def _usage(usage: Usage) -> openai.Usage:
         completion_tokens=usage.completion_tokens,
         total_tokens=usage.prompt_tokens + usage.completion_tokens,
         prompt_tokens_details=openai.CachedTokens(usage.cached_tokens),
-        completion_tokens_details=openai.ReasoningTokens(0),
+        completion_tokens_details=openai.ReasoningTokens(usage.thought_tokens),
     )
 
 

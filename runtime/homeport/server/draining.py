@@ -10,7 +10,8 @@ from aiohttp.typedefs import Handler
 
 from homeport.gateway.admission.admission import Admission
 from homeport.gateway.admission.visits import DRAINING_RETRY_SECONDS, Visit, Visits, draining_error
-from homeport.server.routes import Scope, scope_of
+from homeport.server.routes import scope_of
+from homeport.server.scopes import Scope
 
 RETRY_AFTER_SECONDS = DRAINING_RETRY_SECONDS
 ACCEPT_SECONDS = 5.0

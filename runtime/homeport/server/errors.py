@@ -31,7 +31,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except ClientGoneError:
         response = web.Response(status=_CLIENT_GONE)
     except Exception as error:  # noqa: BLE001 - the last resort: logged with its cause, answered opaquely
-        failure = failure_of(error)
+        failure = failure_of(error, request[REQUEST_ID])
         log_failure(request, failure, error)
         response = dialect_of(request.path).response(failure)
     _log_access(request, response.status)

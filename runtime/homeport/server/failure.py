@@ -49,6 +49,7 @@ class Failure:
         headers: Further headers of the response.
         partial: What was used, where the client has a part of the answer already.
         is_bare: True for unknown paths and verbs, whose text stands alone outside of ``/v1``.
+        request_id: Under which the log tells its cause.
     """
 
     status: int
@@ -60,6 +61,7 @@ class Failure:
     headers: dict[str, str] = attrs.field(factory=dict)
     partial: Usage | None = None
     is_bare: bool = False
+    request_id: str = ""
 
     @property
     def is_ours(self) -> bool:
@@ -67,8 +69,12 @@ class Failure:
         return self.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def failure_of(error: Exception) -> Failure:
-    """Find the words for an error; the unforeseen becomes an opaque 500."""
+def failure_of(error: Exception, request_id: str = "") -> Failure:
+    """Find the words for an error of a request; the unforeseen becomes an opaque 500."""
+    return attrs.evolve(_told(error), request_id=request_id)
+
+
+def _told(error: Exception) -> Failure:
     if isinstance(error, HomeportError):
         return Failure(
             status=error.status,

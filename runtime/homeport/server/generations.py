@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import attrs
 
-from homeport.domain.errors import GenerationError
+from homeport.domain.errors import GenerationError, InvalidRequestError
 from homeport.domain.generation import (
     Finished,
     GenerationEvent,
@@ -105,7 +105,7 @@ class _Gathered:
                 self._calls.add(delta)
                 self._logprobs.extend(delta.logprobs)
             case PromptScored(logprobs=logprobs):
-                self._prompt_logprobs = logprobs
+                self._prompt_logprobs = self._prompt_logprobs or logprobs
             case Finished() as event:
                 self._finished = event
             case PromptAccepted():
@@ -146,12 +146,15 @@ class Generations:
         idle_seconds: None waits without a word.
     """
 
-    def __init__(self, gateway: Gateway, requests: Sequence[GenerationRequest]) -> None:
+    def __init__(
+        self, gateway: Gateway, requests: Sequence[GenerationRequest], fields: Mapping[str, str]
+    ) -> None:
         self.route: RouteTrace | None = None
         self.truncated = False
         self.idle_seconds: float | None = None
         self._gateway = gateway
         self._requests = requests
+        self._fields = fields
         self._running = len(requests)
         self._queue: asyncio.Queue[Step | Mark | _Ended] = asyncio.Queue(_WAITING_EVENTS)
 
@@ -196,9 +199,16 @@ class Generations:
                     self.truncated |= isinstance(event, PromptAccepted) and event.truncated
                     await self._queue.put(Step(index, event))
         except Exception as error:  # noqa: BLE001 - handed over, and raised where the events are read
-            await self._queue.put(_Ended(error))
+            await self._queue.put(_Ended(self._respelt(error)))
         else:
             await self._queue.put(_Ended())
+
+    def _respelt(self, error: Exception) -> Exception:
+        """Name the field at fault as the client spelt it."""
+        if isinstance(error, InvalidRequestError) and error.field is not None:
+            known, error.field = error.field, self._fields.get(error.field, error.field)
+            error.message = error.message.replace(f"invalid {known}:", f"invalid {error.field}:", 1)
+        return error
 
     async def _take(self) -> Step | Mark | _Ended | None:
         if not self._queue.empty():
@@ -211,9 +221,17 @@ class Generations:
 
 
 @asynccontextmanager
-async def running(gateway: Gateway, requests: Sequence[GenerationRequest]) -> AsyncIterator[Generations]:
-    """Run generations at once; leaving cancels those that still run."""
-    generations = Generations(gateway, requests)
+async def running(
+    gateway: Gateway, requests: Sequence[GenerationRequest], fields: Mapping[str, str] | None = None
+) -> AsyncIterator[Generations]:
+    """Run generations at once; leaving cancels those that still run.
+
+    Args:
+        gateway: Serves them.
+        requests: What to run.
+        fields: What the client calls fields that errors of the backend name; None are the same.
+    """
+    generations = Generations(gateway, requests, fields or {})
     tasks = [
         asyncio.create_task(generations.pump(index, request), name=f"generation {request.id}")
         for index, request in enumerate(requests)

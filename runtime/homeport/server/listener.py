@@ -15,6 +15,8 @@ from homeport.domain.errors import ConfigError
 from homeport.runtime import Runtime
 from homeport.server.app import DEFAULT_PING_SECONDS, build_app
 from homeport.server.draining import READINESS, Farewell
+from homeport.server.key_file import FILE_NAME, KeyFile
+from homeport.server.keys import KeyRing
 from homeport.server.upstreams import check_upstreams
 
 _KEEP_ALIVE_SECONDS = 75.0
@@ -44,14 +46,15 @@ async def serve(
         farewell: How it stops; None turns new work away at once.
 
     Raises:
-        ConfigError: The address is not allowed, or cannot be listened on.
+        ConfigError: The address is not allowed, or cannot be listened on, or the file of keys is damaged.
     """
     settings = runtime.settings.server
     host = (settings.host if host is None else host).strip("[]")
     port = settings.port if port is None else port
-    await check_exposure(settings, host)
+    keys = await KeyRing.load(settings.api_key, KeyFile(runtime.settings.home / FILE_NAME))
+    await check_exposure(settings, host, keys)
     await check_upstreams(runtime.backends, host, port)
-    app = build_app(runtime, ping_seconds=ping_seconds)
+    app = build_app(runtime, keys=keys, ping_seconds=ping_seconds)
     async with _listening(app, host, port) as url:
         logger.info("listening on {}", url)
         try:
@@ -60,16 +63,19 @@ async def serve(
             await app[READINESS].drain(runtime.gateway.admission, farewell or Farewell())
 
 
-async def check_exposure(settings: ServerSettings, host: str) -> None:
+async def check_exposure(settings: ServerSettings, host: str, keys: KeyRing) -> None:
     """Refuse an address that others can reach unless they need a key.
 
     Raises:
         ConfigError: There is no key, and it was not asked for.
     """
-    if settings.api_key or settings.insecure or await _is_loopback(host):
+    if not keys.is_open or settings.insecure or await _is_loopback(host):
         return
     message = f"refusing to listen on {host!r} without an API key: anybody in the network could use it"
-    hint = "Set HOMEPORT_API_KEY, listen on 127.0.0.1, or allow it with: homeport serve --insecure"
+    hint = (
+        "Make a key with: homeport keys create NAME; or set HOMEPORT_API_KEY, listen on 127.0.0.1, "
+        "or allow it with: homeport serve --insecure"
+    )
     raise ConfigError(message, hint=hint)
 
 

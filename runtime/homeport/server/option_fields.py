@@ -12,7 +12,6 @@ from homeport.server.options import Options
 
 _IGNORED_INTEGERS = ("num_keep", "num_batch", "num_thread", "num_gpu", "main_gpu", "draft_num_predict")
 _LEAST_REPEAT_PENALTY = 1e-6
-_TYPICAL_OFF = 1.0
 _UNLIMITED = -1
 """What Ollama takes ``num_predict`` 0 for, too."""
 
@@ -21,7 +20,7 @@ def read_options(given: Mapping[str, object] | None) -> Options:
     """Read the object ``options`` of a request; unknown names are ignored.
 
     Raises:
-        InvalidRequestError: A value has the wrong type, is out of range, or asks for what is not built.
+        InvalidRequestError: A value has the wrong type or is out of range.
     """
     fields = _Fields({name: value for name, value in (given or {}).items() if value is not None})
     fields.check_ignored()
@@ -33,6 +32,7 @@ def read_options(given: Mapping[str, object] | None) -> Options:
         top_k=fields.integer("top_k", -1, MAX_INTEGER),
         top_p=fields.number("top_p", 0, 1),
         min_p=fields.number("min_p", 0, 1),
+        typical_p=fields.number("typical_p", 0),
         repeat_last_n=fields.integer("repeat_last_n", -1, MAX_INTEGER),
         repeat_penalty=fields.number("repeat_penalty", _LEAST_REPEAT_PENALTY),
         presence_penalty=fields.number("presence_penalty"),
@@ -82,15 +82,11 @@ class _Fields:
         return tuple(value)
 
     def check_ignored(self) -> None:
-        """Check the types of what has no effect here, and refuse what would change the answer."""
+        """Check the types of what has no effect here."""
         for name in _IGNORED_INTEGERS:
             self.integer(name)
         if not isinstance(self.values.get("use_mmap", True), bool):
             raise _wrong_type("use_mmap", "boolean")
-        typical_p = self.number("typical_p", 0)
-        if typical_p is not None and typical_p < _TYPICAL_OFF:
-            message = f'option "typical_p" is not supported yet, got {typical_p}'
-            raise InvalidRequestError(message, field="options.typical_p")
 
     def _number(self, name: str, kind: str) -> int | float | None:
         value = self.values.get(name)

@@ -34,6 +34,7 @@ class Options:
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
+    typical_p: float | None = None
     repeat_last_n: int | None = None
     repeat_penalty: float | None = None
     presence_penalty: float | None = None
@@ -59,6 +60,7 @@ class Options:
             top_k=max(_either(self.top_k, default.top_k), 0),
             top_p=max(_either(self.top_p, default.top_p), _LEAST_TOP_P),
             min_p=_either(self.min_p, default.min_p),
+            typical_p=min(_either(self.typical_p, default.typical_p), 1.0),
             repeat_penalty=_either(self.repeat_penalty, default.repeat_penalty),
             repeat_last_n=_either(self.repeat_last_n, default.repeat_last_n),
             presence_penalty=_either(self.presence_penalty, default.presence_penalty),

@@ -12,7 +12,8 @@ from homeport.plugin.records import RouteSpec
 from homeport.plugin.registry import Registered
 from homeport.server.bodies import read_value
 from homeport.server.quoting import quoted
-from homeport.server.routes import Endpoint, Handler, Scope
+from homeport.server.routes import Endpoint, Handler
+from homeport.server.scopes import Scope
 from homeport.server.state import OWNER
 
 
@@ -88,6 +89,7 @@ def _handler(entry: Registered[RouteSpec], route: Route) -> Handler:
             raise PluginError(message) from error
         return web.Response(body=encoded, content_type="application/json", charset="utf-8")
 
+    answer.__doc__ = entry.record.summary
     return answer
 
 

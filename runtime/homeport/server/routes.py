@@ -1,33 +1,34 @@
 """Routes and what a caller must be allowed to use them."""
 
 from collections.abc import Awaitable, Callable, Iterable
-from enum import StrEnum
 
 import attrs
 from aiohttp import hdrs, web
 
 from homeport.domain.errors import ConfigError
+from homeport.server.scopes import Scope
+from homeport.server.wire import Wire
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Scope(StrEnum):
-    """What a key must allow; ``public`` needs none, and who may administer may also watch."""
-
-    PUBLIC = "public"
-    INFER = "infer"
-    MONITOR = "monitor"
-    ADMIN = "admin"
-
-
 @attrs.frozen
 class Endpoint:
-    """A verb on a path, who may call it, and what answers. A GET answers HEAD too."""
+    """A verb on a path, who may call it, and what answers. A GET answers HEAD too.
+
+    Attributes:
+        method: Of HTTP.
+        path: With variable parts in braces.
+        scope: What a key must allow.
+        handler: The first line of its docstring says what the route does.
+        wire: What it takes and gives; None where only a plugin knows.
+    """
 
     method: str
     path: str
     scope: Scope
     handler: Handler
+    wire: Wire | None = None
 
 
 RouteKey = tuple[str, str]
@@ -48,10 +49,10 @@ def add_endpoints(app: web.Application, endpoints: Iterable[Endpoint]) -> None:
 
 
 def scope_of(request: web.Request) -> Scope:
-    """Look up the scope of the matched route; what matched nothing is closed."""
+    """Look up the scope of the matched route; to learn that nothing matched takes a key too."""
     route = request.match_info.route
     if route.resource is None:
-        return Scope.ADMIN
+        return Scope.INFER
     return request.app[SCOPES].get((route.method, route.resource.canonical), Scope.ADMIN)
 
 

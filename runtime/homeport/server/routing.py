@@ -8,7 +8,7 @@ from aiohttp import web
 from homeport.domain.embedding import EmbeddingRequest
 from homeport.domain.errors import InvalidRequestError, ModelNotFoundError, NoBackendError, Refusal
 from homeport.domain.generation import ChatPrompt, GenerationRequest, Prompt, TextPrompt
-from homeport.domain.models import Capability
+from homeport.domain.models import Capability, ModelInfo
 from homeport.domain.terms import Terms
 from homeport.gateway.routing.decision import Decision
 from homeport.gateway.routing.destination import NO_BACKEND
@@ -20,6 +20,7 @@ from homeport.server.limits import MAX_EMBEDDING_INPUTS, MAX_INTEGER, at_most
 from homeport.server.lookup import find_model, required
 from homeport.server.openai.messages import read_messages
 from homeport.server.openai.options import DEFAULTS, bounded, cuts_prompts, read_options
+from homeport.server.openai.tools import read_offered
 from homeport.server.option_fields import model_options
 from homeport.server.request_ids import generation_id
 from homeport.server.schemas import routing as schema
@@ -55,7 +56,7 @@ async def _generation(request: web.Request, body: schema.ExplainRequest) -> Gene
     return GenerationRequest(
         id=generation_id(request),
         model=name,
-        prompt=_prompt(body, name),
+        prompt=_prompt(body, model, name),
         sampling=options.sampling(top_logprobs=None),
         context_length=options.context_length,
         truncate=cuts_prompts(body),
@@ -81,9 +82,9 @@ async def _embedding(request: web.Request, body: schema.ExplainRequest) -> Embed
     )
 
 
-def _prompt(body: schema.ExplainRequest, model: str) -> Prompt:
+def _prompt(body: schema.ExplainRequest, model: ModelInfo, name: str) -> Prompt:
     if body.messages is not None:
-        return ChatPrompt(read_messages(body.messages, model))
+        return ChatPrompt(read_messages(body.messages, model, name), tools=read_offered(body))
     if body.prompt is None:
         raise InvalidRequestError("one of messages, prompt, input is required", field="messages")
     return TextPrompt(body.prompt)

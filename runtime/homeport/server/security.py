@@ -6,13 +6,16 @@ from aiohttp.typedefs import Handler
 from loguru import logger
 
 from homeport.config.settings import ServerSettings
-from homeport.domain.errors import UnauthorizedError
+from homeport.domain.errors import ForbiddenError, UnauthorizedError
+from homeport.server.dialects import ANTHROPIC, dialect_of
 from homeport.server.hosts import HostPolicy
-from homeport.server.keys import KeyRing
+from homeport.server.keys import STRANGER, Caller, KeyRing
 from homeport.server.origins import PREFLIGHT_HEADERS, OriginPolicy, cors_headers
+from homeport.server.request_ids import ANTHROPIC_HEADER, anthropic_id
 from homeport.server.request_ids import HEADER as REQUEST_ID_HEADER
-from homeport.server.routes import Scope, scope_of
-from homeport.server.state import ALLOWED_ORIGIN, OWNER, REQUEST_ID
+from homeport.server.routes import scope_of
+from homeport.server.scopes import Scope
+from homeport.server.state import ALLOWED_ORIGIN, CALLER, OWNER, REQUEST_ID
 
 _READING = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 _SERVER = "homeport"
@@ -29,12 +32,12 @@ class Gate:
     keys: KeyRing
 
     @classmethod
-    def of(cls, settings: ServerSettings) -> "Gate":
+    def of(cls, settings: ServerSettings, keys: KeyRing) -> "Gate":
         """Build the checks that settings ask for."""
         return cls(
             hosts=HostPolicy(settings.allowed_hosts),
             origins=OriginPolicy(settings.allowed_origins),
-            keys=KeyRing(settings.api_key),
+            keys=keys,
         )
 
 
@@ -43,7 +46,7 @@ GATE: web.AppKey[Gate] = web.AppKey("gate", Gate)
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse forged hosts and foreign pages with a bare 403, and missing keys with 401."""
+    """Refuse forged hosts and foreign pages with a bare 403, missing keys with 401, wrong ones with 403."""
     gate = request.app[GATE]
     if not _is_welcome(request, gate):
         logger.warning(
@@ -56,16 +59,33 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.Response(status=403)
     if request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers:
         return web.Response(status=204, headers=PREFLIGHT_HEADERS)
-    owner = gate.keys.owner(request.headers)
-    if owner is None and scope_of(request) is not Scope.PUBLIC:
-        raise UnauthorizedError("no or unknown API key")
-    request[OWNER] = owner or ""
+    caller = await gate.keys.caller(request.headers)
+    _admit(caller, scope_of(request))
+    request[CALLER] = caller or STRANGER
+    request[OWNER] = request[CALLER].owner
     return await handler(request)
+
+
+def _admit(caller: Caller | None, scope: Scope) -> None:
+    """Let a caller pass who may use the matched route.
+
+    Raises:
+        UnauthorizedError: It needs a key, and none of ours was sent.
+        ForbiddenError: The key is for less.
+    """
+    if scope is Scope.PUBLIC:
+        return
+    if caller is None:
+        raise UnauthorizedError("no or unknown API key")
+    if scope not in caller.scopes:
+        raise ForbiddenError(f"this route needs a key with the scope {scope.value}")
 
 
 async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
     """Add the request id, and what a browser needs, to every response."""
     response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+    if dialect_of(request.path) is ANTHROPIC:
+        response.headers[ANTHROPIC_HEADER] = anthropic_id(request[REQUEST_ID])
     response.headers[hdrs.SERVER] = _SERVER
     if ALLOWED_ORIGIN in request:
         response.headers.update(cors_headers(request[ALLOWED_ORIGIN]))

@@ -5,6 +5,7 @@ import time
 from aiohttp import web
 
 from homeport.runtime import Runtime
+from homeport.server.keys import Caller
 
 RUNTIME: web.AppKey[Runtime] = web.AppKey("runtime", Runtime)
 VERSION: web.AppKey[str] = web.AppKey("version", str)
@@ -17,6 +18,8 @@ ARRIVED_AT: web.RequestKey[float] = web.RequestKey("arrived_at", float)
 """``time.monotonic()`` of the arrival."""
 ALLOWED_ORIGIN: web.RequestKey[str] = web.RequestKey("allowed_origin", str)
 """The browser origin to answer; absent for requests that named none."""
+CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
+"""Who asks, and what they may."""
 OWNER: web.RequestKey[str] = web.RequestKey("owner", str)
 """Who asks: a digest of the key, empty where none is configured."""
 

@@ -11,6 +11,7 @@ from homeport.domain.generation import Priority
 from homeport.domain.terms import Strategy, StreamFailure, Terms
 from homeport.server.hops import read_hops
 from homeport.server.limits import MAX_SEED, at_most, within
+from homeport.server.privileges import require_admin
 from homeport.server.quoting import shown
 from homeport.server.schemas.terms import RequestTerms
 
@@ -36,6 +37,7 @@ def read_terms(request: web.Request, given: RequestTerms | None) -> Asked:
 
     Raises:
         InvalidRequestError: A value is out of range or unknown; names it.
+        ForbiddenError: It is urgent beyond what the key allows.
     """
     given = given or RequestTerms()
     header = request.headers.get(PRIORITY_HEADER)
@@ -43,6 +45,8 @@ def read_terms(request: web.Request, given: RequestTerms | None) -> Asked:
         priority = _priority("homeport.priority", given.priority)
     else:
         priority = Priority.NORMAL if header is None else _priority(PRIORITY_HEADER, header)
+    if priority is Priority.CRITICAL:
+        require_admin(request, "the priority critical")
     return Asked(priority, attrs.evolve(_terms(given), hops=read_hops(request.headers)))
 
 

@@ -5,6 +5,7 @@ import socket
 import sys
 
 from homeport.config.logs import configure_logging
+from homeport.config.offline import stay_offline
 from homeport.domain.errors import LoadError
 from homeport.worker.channel import failure_message, frame
 
@@ -13,6 +14,7 @@ def main() -> None:
     """Serve until the host closes the socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     configure_logging(sys.argv[2])
+    stay_offline()
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         try:
             from homeport.worker.server import WorkerServer  # noqa: PLC0415 - its imports may be missing

@@ -192,7 +192,7 @@ class ScriptedHandler(BaseHTTPRequestHandler):
         self.wfile.write(self.server.script)
         self.close_connection = True
 
-    do_GET = do_POST = do_DELETE = answer  # noqa: N815 - names that http.server looks for
+    do_GET = do_POST = do_DELETE = do_HEAD = answer  # noqa: N815 - names that http.server looks for
 
     def log_message(self, *_: object) -> None:
         """Write no log."""
@@ -242,9 +242,26 @@ class Terminal:
         """Type a line."""
         os.write(self._terminal, f"{text}\n".encode())
 
+    def settle(self) -> str:
+        """Read to the end, and give all that was not read before."""
+        try:
+            while piece := os.read(self._terminal, 4096):
+                self._seen += piece.decode()
+        except OSError:  # how a terminal ends
+            pass
+        return self._seen.replace("\r\n", "\n")
+
     def press(self, control: str) -> None:
         """Press Ctrl and a letter."""
         os.write(self._terminal, bytes([ord(control) - ord("A") + 1]))
+
+    def press_until(self, control: str, text: str) -> None:
+        """Press a key until a text appears: one that comes while a prompt is being drawn is lost."""
+        for _ in range(START_TIMEOUT_SECONDS):
+            self.press(control)
+            if select.select([self._terminal], [], [], 1)[0]:
+                break
+        self.await_text(text)
 
     def hang_up(self) -> None:
         """Close the terminal."""
@@ -281,14 +298,19 @@ plugin = Plugin()
 
 
 @pytest.fixture
-def damaged_model(
+def tiny_model(
     home: Path, tmp_path: Path, install_tiny: Callable[[ModelStore], StoredModel], echo_environment: object
-) -> str:
-    """A model with one flipped byte, and a backend that would serve it."""
+) -> StoredModel:
+    """An installed model, and a backend that serves it."""
     (tmp_path / "site" / "echo_plugin.py").write_text(CHECKSUM_PLUGIN)
-    model = install_tiny(ModelStore(home / "models"))
-    file = model.folder / "tokenizer.json"
+    return install_tiny(ModelStore(home / "models"))
+
+
+@pytest.fixture
+def damaged_model(tiny_model: StoredModel) -> str:
+    """A model with one flipped byte, and a backend that would serve it."""
+    file = tiny_model.folder / "tokenizer.json"
     content = bytearray(file.read_bytes())
     content[-2] ^= 1
     file.write_bytes(content)
-    return model.name.display
+    return tiny_model.name.display

@@ -1,4 +1,4 @@
-"""A plugin for real processes: the echo backend, a model that waits at a gate, and a verb.
+"""A plugin for real processes: the echo backend, models that wait, ponder and embed, and a verb.
 
 Fixtures copy it into a folder on ``PYTHONPATH``, beside the metadata of a distribution.
 """
@@ -8,16 +8,19 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import click
+from attrs import evolve
 
 from homeport import (
     BackendKind,
     BackendSpec,
+    Capability,
     CommandSpec,
     Finished,
     FinishReason,
     ModelInfo,
     PromptAccepted,
     TextDelta,
+    ThoughtDelta,
     Usage,
     hookimpl,
 )
@@ -51,6 +54,51 @@ class GateBackend(EchoBackend):
         yield Finished(FinishReason.STOP, Usage(prompt_tokens=1, completion_tokens=2))
 
 
+class PonderBackend(EchoBackend):
+    """Thinks about the question, unless it shall not, then says what it was asked for."""
+
+    async def models(self):
+        return (
+            ModelInfo(
+                name="ponder:latest",
+                digest="b0" * 32,
+                backend="ponder",
+                modified_at=datetime(2025, 1, 1, tzinfo=UTC),
+                capabilities=frozenset({Capability.COMPLETION, Capability.THINKING}),
+            ),
+        )
+
+    @asynccontextmanager
+    async def generate(self, request):
+        yield self._events(request)
+
+    async def _events(self, request):
+        yield PromptAccepted(prompt_tokens=1)
+        prompt = request.prompt
+        if prompt.thinks is not False:
+            yield ThoughtDelta("Let me ")
+            yield ThoughtDelta(f"see{prompt.effort and ' ' + prompt.effort}.")
+        heard = [f"{message.role.value}:{message.content}" for message in prompt.messages]
+        constraint = request.constraint.kind.value if request.constraint else "free"
+        yield TextDelta(f"{constraint} {' '.join(heard)}")
+        yield Finished(FinishReason.STOP, Usage(prompt_tokens=1, completion_tokens=2))
+
+
+class VectorBackend(EchoBackend):
+    """Only embeds."""
+
+    async def models(self):
+        return tuple(
+            evolve(
+                model, name="numbers:latest", backend="vector", capabilities=frozenset({Capability.EMBEDDING})
+            )
+            for model in await super().models()
+        )
+
+    async def embed(self, request):
+        return await super().embed(evolve(request, model="echo:latest"))
+
+
 class Plugin:
     """Declares it all."""
 
@@ -58,6 +106,8 @@ class Plugin:
     def homeport_backends(self):
         return [
             BackendSpec(name="echo", kind=BackendKind.REMOTE, factory="echo_plugin:EchoBackend"),
+            BackendSpec(name="ponder", kind=BackendKind.REMOTE, factory="echo_plugin:PonderBackend"),
+            BackendSpec(name="vector", kind=BackendKind.REMOTE, factory="echo_plugin:VectorBackend"),
             BackendSpec(name="gate", kind=BackendKind.REMOTE, factory="echo_plugin:GateBackend"),
         ]
 

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -116,6 +117,51 @@ def test_the_shell_completes_verbs_and_options(homeport):
     assert options.stdout.split() == ["plain,--temperature"]
 
 
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("cr", "create"),
+        ("models r", "resolve"),
+        ("models resolve --e", "--explain"),
+        ("create --q", "--quantize"),
+        ("cp --j", "--json"),
+    ],
+)
+def test_the_shell_completes_verbs_within_verbs(homeport, words, completed):
+    """Groups and options of every verb are completed too."""
+    count = str(len(words.split()))
+    done = homeport(_HOMEPORT_COMPLETE="bash_complete", COMP_WORDS=f"homeport {words}", COMP_CWORD=count)
+    assert done.stdout.split() == [f"plain,{completed}"]
+
+
 def test_the_version_is_that_of_the_distribution(homeport):
-    """-v tells which homeport this is."""
-    assert homeport("-v").stdout.startswith("homeport version 0.")
+    """-v tells which homeport this is, and that none runs."""
+    done = homeport("-v")
+    assert (done.returncode, done.stdout) == (0, f"homeport version is {version('homeport')}\n")
+    assert done.stderr == "Warning: could not connect to a running homeport\n"
+
+
+def test_the_version_is_that_of_the_server(homeport, server):
+    """Where both are the same there is nothing to warn of."""
+    assert (homeport("--version").stdout, homeport("-v").stderr) == (
+        f"homeport version is {version('homeport')}\n",
+        "",
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "warned"),
+    [
+        (("200 OK", '{"version": "0.0.1"}'), "homeport version is 0.0.1", "client version is "),
+        (("200 OK", "nonsense"), "homeport version is ", "the server does not tell its version"),
+        (("500 Oops", '{"error": "oops"}'), "homeport version is ", "does not tell its version: oops"),
+    ],
+)
+def test_another_version_is_warned_of(homeport, scripted, answer, said, warned):
+    """A server of another release, or one that does not answer as it should, is told apart."""
+    status, body = answer
+    with scripted(body, status=status):
+        done = homeport("-v")
+    assert done.returncode == 0
+    assert done.stdout.startswith(said)
+    assert warned in done.stderr

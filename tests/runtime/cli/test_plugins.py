@@ -14,7 +14,13 @@ def test_json_names_every_plugin_with_its_distribution_and_status(echo_homeport)
         "version": "1.5",
         "status": "active",
         "cause": "",
-        "provides": ["backends:echo", "backends:gate", "commands:greet"],
+        "provides": [
+            "backends:echo",
+            "backends:ponder",
+            "backends:vector",
+            "backends:gate",
+            "commands:greet",
+        ],
         "missing": [],
     }
     assert found["transformers-cpu"]["status"] == "blocked"

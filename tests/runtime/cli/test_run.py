@@ -224,8 +224,7 @@ def test_ctrl_c_stops_an_answer_but_not_the_talk(at_terminal, server, gate):
         talk.await_text("before")
         talk.press("C")
         talk.await_text(">>> ")
-    talk.press("C")
-    talk.await_text("Use Ctrl-D or /bye to leave.")
+    talk.press_until("C", "Use Ctrl-D or /bye to leave.")
     talk.type("/bye")
     assert talk.exit_code() == 0
 

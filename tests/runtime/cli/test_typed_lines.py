@@ -17,7 +17,17 @@ def test_a_slash_begins_a_command():
     """A command has its words apart."""
     (command,) = fed("/set system Be  brief")
     assert command == TypedCommand("/set", ("system", "Be", "brief"))
-    assert command.rest(1) == "Be brief"
+
+
+def test_three_quotes_hold_a_text_of_a_command_together():
+    """Its lines are one word, and a command without a text in quotes is not touched."""
+    assert fed('/set system """Be', "  very", 'brief"""', "/bye") == [
+        None,
+        None,
+        TypedCommand("/set", ("system", "Be\n  very\nbrief")),
+        TypedCommand("/bye"),
+    ]
+    assert fed('/set system """Be brief"""') == [TypedCommand("/set", ("system", "Be brief"))]
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,13 @@ def test_draws_follow_the_softmax():
         (Sampling(temperature=1, top_k=0, top_p=0.8, seed=1), {1, 3}),
         (Sampling(temperature=1, top_k=0, top_p=1, min_p=0.3, seed=1), {1, 3}),
         (Sampling(temperature=1, top_k=0, top_p=1, min_p=1, seed=1), {1}),
+        (Sampling(temperature=1, top_k=0, top_p=1, typical_p=0.2, seed=1), {3}),
+        (Sampling(temperature=1, top_k=0, top_p=1, typical_p=0.8, seed=1), {1, 3}),
+        (Sampling(temperature=1, top_k=1, top_p=1, typical_p=0.2, seed=1), {1}),
     ],
 )
 def test_filters_keep_just_the_likeliest(sampling, allowed):
-    """top-k, top-p and min-p leave the tokens that their definitions name."""
+    """top-k, typical-p, top-p and min-p leave the tokens that their definitions name."""
     assert set(draws(sampling)) == allowed
 
 

@@ -72,6 +72,8 @@ def write_gguf():
         fields=None,
         tensors=None,
         pre="smollm",
+        template=TEMPLATE,
+        last_bytes=TOKENS[256:259],
     ):
         kind = gguf.GGMLQuantizationType[kind]
         writer = gguf.GGUFWriter(path, architecture)
@@ -87,12 +89,13 @@ def write_gguf():
         writer.add_license("apache-2.0")
         writer.add_tokenizer_model("gpt2")
         writer.add_tokenizer_pre(pre)
-        writer.add_token_list(TOKENS)
+        writer.add_token_list((*TOKENS[:256], *last_bytes, *TOKENS[259:]))
         writer.add_token_types(TYPES)
         writer.add_token_merges(MERGES)
         writer.add_bos_token_id(1)
         writer.add_eos_token_id(2)
-        writer.add_chat_template(TEMPLATE)
+        if template:
+            writer.add_chat_template(template)
         if architecture == "qwen3":
             writer.add_key_length(HIDDEN // HEADS)
             writer.add_value_length(HIDDEN // HEADS)

@@ -42,6 +42,8 @@ from homeport.server.draining import Farewell
 from homeport.server.listener import serve
 from homeport.testing import EchoPlugin
 
+from .speaking_backend import SpeakingBackend, SpeakingPlugin, Weather
+
 Script = Callable[[GenerationRequest], AsyncIterator[GenerationEvent]]
 
 
@@ -156,7 +158,12 @@ class ShelfPlugin:
         return [ModelSourceSpec(name="shelf", factory=f"{__name__}:Shelf")]
 
 
-PLUGINS = {"echo": EchoPlugin(), "scripted": ScriptedPlugin(), "shelf": ShelfPlugin()}
+PLUGINS = {
+    "echo": EchoPlugin(),
+    "scripted": ScriptedPlugin(),
+    "shelf": ShelfPlugin(),
+    "speaking": SpeakingPlugin(),
+}
 
 
 @attrs.frozen
@@ -204,9 +211,30 @@ def serving():
             with blockbuster.blockbuster_ctx(scanned_modules=["homeport"]) as watch:
                 for function in watch.functions.values():
                     function.can_block_in("loguru/_handler.py", "emit")
+                    # A look at the file of keys, 2 microseconds, so that a revoked key is out at once.
+                    function.can_block_in("server/key_file.py", "signature")
                 yield Served(runtime, url, http)
 
     return start
+
+
+@pytest.fixture
+async def speaking(settings, serving) -> AsyncIterator[Served]:
+    """Serve the models of the speaking backend, and those beside it."""
+    plugins = attrs.evolve(settings.plugins, enabled=(*settings.plugins.enabled, "speaking"))
+    async with serving(attrs.evolve(settings, plugins=plugins)) as served:
+        yield served
+
+
+@pytest.fixture
+def speaker(speaking) -> SpeakingBackend:
+    return SpeakingBackend.latest
+
+
+@pytest.fixture
+def weather() -> type[Weather]:
+    """A function for models to call."""
+    return Weather
 
 
 @pytest.fixture

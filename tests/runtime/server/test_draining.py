@@ -45,7 +45,7 @@ async def until_draining(http, url):
     while True:
         async with http.get(f"{url}/readyz") as response:
             if response.status == 503:
-                assert await response.json() == {"status": "draining"}
+                assert (await response.json())["status"] == "draining"
                 return
 
 

@@ -9,40 +9,7 @@ import pytest
 from homeport import ConfigError
 from homeport.config.settings import ServerSettings
 from homeport.runtime import Runtime
-from homeport.server.listener import check_exposure, serve
-
-
-@pytest.mark.parametrize("host", ["", "0.0.0.0", "::", "192.168.1.5", "8.8.8.8"])
-async def test_an_open_address_needs_a_key(host):
-    """Without a key nothing but loopback is listened on."""
-    with pytest.raises(ConfigError, match="without an API key"):
-        await check_exposure(ServerSettings(), host)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
-async def test_loopback_needs_no_key(host):
-    """All names of loopback are fine."""
-    await check_exposure(ServerSettings(), host)
-
-
-async def test_a_key_or_insecure_opens_the_address():
-    """Either is a decision of the operator."""
-    await check_exposure(ServerSettings(api_key="k"), "0.0.0.0")
-    await check_exposure(ServerSettings(insecure=True), "::")
-
-
-async def test_an_empty_key_is_no_key():
-    """An empty variable does not open the network."""
-    with pytest.raises(ConfigError):
-        await check_exposure(ServerSettings(api_key=""), "0.0.0.0")
-
-
-async def test_a_refused_address_is_never_bound(settings):
-    """The check comes before the socket."""
-    async with Runtime.open(settings) as runtime:
-        with pytest.raises(ConfigError):
-            async with serve(runtime, host="0.0.0.0", port=0):
-                pytest.fail("listened")
+from homeport.server.listener import serve
 
 
 async def test_an_open_server_still_checks_the_host(settings, serving):

@@ -21,6 +21,12 @@ def test_nothing_given_is_ollamas_defaults():
     )
 
 
+def test_typical_sampling_is_off_from_one_on():
+    """As in llama.cpp, whatever is above."""
+    for given, wanted in ((0.3, 0.3), (1, 1.0), (2.5, 1.0), (None, 1.0)):
+        assert read_options({"typical_p": given}).sampling(top_logprobs=None).typical_p == wanted
+
+
 def test_null_is_not_given():
     """A null option asks for nothing, as clients that send every option expect."""
     assert (
@@ -35,7 +41,7 @@ def test_unknown_and_retired_options_are_ignored():
         "mirostat mirostat_eta mirostat_tau tfs_z penalize_newline low_vram f16_kv logits_all vocab_only"
     )
     given = dict.fromkeys((*retired.split(), "use_mlock", "embedding_only", "numa", "colour"), "any")
-    assert read_options(given | {"num_gpu": 1, "main_gpu": 0, "num_thread": 4, "typical_p": 1}) == Options()
+    assert read_options(given | {"num_gpu": 1, "main_gpu": 0, "num_thread": 4}) == Options()
 
 
 @pytest.mark.parametrize(
@@ -61,7 +67,7 @@ def test_unknown_and_retired_options_are_ignored():
         ({"temperature": float("nan")}, 'option "temperature" must be at least 0, got NaN'),
         ({"seed": float("inf")}, 'option "seed" must be between'),
         ({"temperature": 10**400}, 'option "temperature" must be at least 0, got 1000'),
-        ({"typical_p": 0.5}, 'option "typical_p" is not supported yet, got 0.5'),
+        ({"typical_p": -0.5}, 'option "typical_p" must be at least 0, got -0.5'),
     ],
 )
 def test_an_impossible_option_is_named(given, text):

@@ -10,7 +10,8 @@ from homeport import InvalidRequestError, PluginError, RouteScope, RouteSpec, Se
 from homeport.config.settings import PluginSettings, ServerSettings
 from homeport.plugin.registry import PluginState
 from homeport.runtime import Runtime
-from homeport.server.app import ENDPOINTS, build_app
+from homeport.server.app import build_app
+from homeport.server.endpoints import ENDPOINTS
 from homeport.server.listener import serve
 
 HERE = __name__

@@ -30,6 +30,12 @@ ROUTES = [
     ("/v1/completions", {"prompt": "{}"}),
     ("/v1/chat/completions", {"messages": [{"role": "user", "content": "{}"}]}),
 ]
+ALL_ROUTES = [
+    *ROUTES,
+    ("/v1/responses", {"input": "{}"}),
+    ("/v1/messages", {"messages": [{"role": "user", "content": "{}"}], "max_tokens": 50}),
+]
+"""Those with named events too, which have tests of their own for what is peculiar to them."""
 
 
 def _body(fields: dict, prompt: str, **more: object) -> dict:
@@ -111,7 +117,7 @@ FAILURES = {
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize(("path", "fields"), ROUTES)
+@pytest.mark.parametrize(("path", "fields"), ALL_ROUTES)
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_a_failure_before_the_first_text_keeps_its_status(served, path, fields, stream, failure):
     """Streamed or not, the status tells what failed; the cause is in the log only, under the request id."""
@@ -130,7 +136,7 @@ async def test_a_failure_before_the_first_text_keeps_its_status(served, path, fi
     assert any("trace-me" in line and "secret" in line for line in seen)
 
 
-@pytest.mark.parametrize(("path", "fields"), ROUTES)
+@pytest.mark.parametrize(("path", "fields"), ALL_ROUTES)
 async def test_a_damaged_model_is_refused_with_the_way_to_mend_it(served, path, fields):
     """The client is told what to run, and nothing of where the model lies; other hints stay in the log."""
     served.scripted.script = _raising(StoreError("/secret/file differs", hint="homeport pull x --force"))
@@ -145,7 +151,7 @@ async def test_a_damaged_model_is_refused_with_the_way_to_mend_it(served, path, 
     assert "secret" not in str(answer)
 
 
-@pytest.mark.parametrize(("path", "fields"), ROUTES)
+@pytest.mark.parametrize(("path", "fields"), ALL_ROUTES)
 async def test_after_the_end_of_a_worker_clients_are_told_to_ask_again(served, path, fields):
     """The next request finds a new one."""
     served.scripted.script = _raising(WorkerDiedError("signal 9", hint="Ask again: a new worker is started"))
@@ -155,7 +161,7 @@ async def test_after_the_end_of_a_worker_clients_are_told_to_ask_again(served, p
     assert "signal" not in str(answer)
 
 
-@pytest.mark.parametrize(("path", "fields"), ROUTES)
+@pytest.mark.parametrize(("path", "fields"), ALL_ROUTES)
 async def test_an_unforeseen_failure_within_a_stream_is_opaque(served, path, fields):
     """No class name, path or text of ours reaches the client."""
     served.scripted.script = _raising(RuntimeError("secret"), TextDelta("a"))
@@ -219,7 +225,7 @@ async def test_ndjson_has_no_pings(settings, serving):
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize(("path", "fields"), ROUTES)
+@pytest.mark.parametrize(("path", "fields"), ALL_ROUTES)
 @pytest.mark.parametrize("texts", [0, 1])
 async def test_a_client_that_leaves_frees_its_generation(served, path, fields, stream, texts):
     """Before the first text and after it, streamed or not, the backend is left at once."""

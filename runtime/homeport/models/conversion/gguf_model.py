@@ -74,6 +74,15 @@ def convert_gguf(
     )
 
 
+def precision_of_gguf(path: Path) -> str:
+    """Name the precision of a GGUF file: ``Q4_K_M``, ``F16``.
+
+    Raises:
+        PullError: The file is damaged.
+    """
+    return _quantization(GgufFile(path))
+
+
 def _describe(file: GgufFile, fields: Fields, shape: DecoderShape, parameter_count: int) -> Description:
     return Description(
         converted_from=WeightsFormat.GGUF,

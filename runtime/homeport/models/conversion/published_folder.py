@@ -98,6 +98,16 @@ def import_folder(
     )
 
 
+def precision_of_folder(download: Path) -> str:
+    """Name the number format of most weights: ``BF16``.
+
+    Raises:
+        PullError: They are missing or damaged.
+    """
+    counts = _count_weights(folder_weights(download, _shards(download)))
+    return max(counts, key=counts.__getitem__, default="")
+
+
 def _read_configs(download: Path) -> dict[str, dict[str, Any]]:
     configs = {name: _read_object(download / name) for name in _CONFIG_FILES if (download / name).is_file()}
     if "config.json" not in configs:

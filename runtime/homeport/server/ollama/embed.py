@@ -11,8 +11,10 @@ from homeport.server.keep_alive import read_keep_alive
 from homeport.server.limits import MAX_DIMENSIONS, MAX_EMBEDDING_INPUTS, at_most, within
 from homeport.server.lookup import NOT_PULLED, find_model, required
 from homeport.server.option_fields import read_options
+from homeport.server.privileges import bounded_keep_alive, may, require_admin
 from homeport.server.request_ids import generation_id
 from homeport.server.schemas import ollama as schema
+from homeport.server.scopes import Scope
 from homeport.server.state import ARRIVED_AT, OWNER, RUNTIME, nanoseconds, nanoseconds_since
 from homeport.server.terms import read_terms
 
@@ -20,7 +22,7 @@ from homeport.server.terms import read_terms
 async def embed(request: web.Request) -> web.StreamResponse:
     """Embed texts, normalised; load the model where there is none."""
     body = await read_body(request, schema.EmbedRequest)
-    keep_alive_seconds = read_keep_alive(body.keep_alive)
+    keep_alive_seconds = bounded_keep_alive(request, read_keep_alive(body.keep_alive))
     inputs = _inputs(body.input)
     name = body.model or ""
     model = await find_model(request, name, missing=NOT_PULLED, wanted=Capability.EMBEDDING)
@@ -54,11 +56,12 @@ async def embed(request: web.Request) -> web.StreamResponse:
 async def embeddings(request: web.Request) -> web.StreamResponse:
     """Embed one text, not normalised; load the model where there is none."""
     body = await read_body(request, schema.EmbeddingsRequest)
-    keep_alive_seconds = read_keep_alive(body.keep_alive)
+    keep_alive_seconds = bounded_keep_alive(request, read_keep_alive(body.keep_alive))
     name = required(body.model)
     await find_model(request, name, missing=NOT_PULLED, wanted=Capability.EMBEDDING)
     read_options(body.options)
     if not body.prompt:
+        require_admin(request, "loading a model")
         await request.app[RUNTIME].gateway.load(name, keep_alive_seconds)
         return json_response(schema.EmbeddingsAnswer(()))
     asked = read_terms(request, body.homeport)
@@ -78,7 +81,8 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
 
 
 async def _load(request: web.Request, name: str, keep_alive_seconds: float | None) -> web.Response:
-    await request.app[RUNTIME].gateway.load(name, keep_alive_seconds)
+    if may(request, Scope.ADMIN):
+        await request.app[RUNTIME].gateway.load(name, keep_alive_seconds)
     elapsed = nanoseconds_since(request[ARRIVED_AT])
     answer = schema.EmbedAnswer(
         model=name, embeddings=(), total_duration=elapsed, load_duration=elapsed, prompt_eval_count=0

@@ -2,14 +2,18 @@
 
 from aiohttp import web
 
-from homeport.domain.errors import InvalidRequestError, UnsupportedError
+from homeport.domain.constraint import Constraint
+from homeport.domain.errors import InvalidRequestError
 from homeport.domain.generation import GenerationRequest, Prompt
 from homeport.domain.models import ModelInfo
 from homeport.server.answering import answer
+from homeport.server.constraints import json_constraint, schema_constraint
 from homeport.server.dialects import json_response
 from homeport.server.keep_alive import read_keep_alive
+from homeport.server.ollama.calls import Piece
 from homeport.server.ollama.chunks import ChunkEncoder, Form
 from homeport.server.option_fields import model_options, read_options
+from homeport.server.privileges import require_admin
 from homeport.server.quoting import quoted, shown
 from homeport.server.request_ids import generation_id
 from homeport.server.schemas.ollama import InferenceRequest
@@ -17,35 +21,19 @@ from homeport.server.state import ARRIVED_AT, OWNER, RUNTIME
 from homeport.server.streaming import NDJSON
 from homeport.server.terms import read_terms
 
-_THINK_LEVELS = ("high", "medium", "low", "max")
 
-
-def check_think(value: object, model: str) -> None:
-    """Check ``think``; no model thinks yet.
+def read_format(value: object) -> Constraint | None:
+    """Read ``format``: the word ``json``, a JSON Schema, or nothing.
 
     Raises:
-        InvalidRequestError: It is no boolean and no level.
-        UnsupportedError: It is asked for.
-    """
-    if value is None or value is False:
-        return
-    if value is not True and value not in _THINK_LEVELS:
-        allowed = ", ".join(quoted(level) for level in _THINK_LEVELS)
-        message = f"invalid think value: {shown(value)} (must be {allowed}, true, or false)"
-        raise InvalidRequestError(message, field="think")
-    raise UnsupportedError(f'"{model}" does not support thinking', field="think")
-
-
-def check_format(value: object) -> None:
-    """Check ``format``; constrained answers are not built yet.
-
-    Raises:
-        InvalidRequestError: It is given.
+        InvalidRequestError: It is anything else, or too large.
     """
     if value is None or value == "":
-        return
-    if value == "json" or isinstance(value, dict):
-        raise InvalidRequestError(f"format is not supported yet, got {shown(value)}", field="format")
+        return None
+    if value == "json":
+        return json_constraint()
+    if isinstance(value, dict):
+        return schema_constraint("format", value)
     message = f'invalid format: {quoted(shown(value))}; expected "json" or a valid JSON Schema object'
     raise InvalidRequestError(message, field="format")
 
@@ -53,9 +41,14 @@ def check_format(value: object) -> None:
 async def load_or_unload(
     request: web.Request, model: str, keep_alive_seconds: float | None, form: Form
 ) -> web.Response:
-    """Answer a request without a prompt: load the model, or unload it where ``keep_alive`` is 0."""
+    """Answer a request without a prompt: load the model, or unload it where ``keep_alive`` is 0.
+
+    Raises:
+        ForbiddenError: The key is not for that.
+    """
+    require_admin(request, "loading or unloading a model")
     gateway = request.app[RUNTIME].gateway
-    chunk = form(model, "")
+    chunk = form(model, Piece())
     chunk.done = True
     if keep_alive_seconds == 0:
         await gateway.unload(model)
@@ -72,6 +65,8 @@ async def infer(
     model: ModelInfo,
     prompt: Prompt,
     encoder: ChunkEncoder,
+    *,
+    constraint: Constraint | None,
 ) -> web.StreamResponse:
     """Answer a request that has a prompt.
 
@@ -91,6 +86,7 @@ async def infer(
         priority=asked.priority,
         owner=request[OWNER],
         terms=asked.terms,
+        constraint=constraint,
     )
     return await answer(request, [generation], encoder, framing=None if body.stream is False else NDJSON)
 

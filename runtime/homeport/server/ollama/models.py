@@ -13,7 +13,7 @@ from homeport.server.ollama.clock import dated, expiry
 from homeport.server.schemas import ollama as schema
 from homeport.server.state import RUNTIME
 
-OLLAMA_LEVEL = "0.33.3"
+OLLAMA_LEVEL = "0.35.0"
 """The release of Ollama whose API is spoken."""
 
 _BILLION = 10**9
@@ -47,10 +47,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
     """Uninstall a model."""
     body = await read_body(request, schema.NamedRequest)
     name = required(body.model or body.name)
-    try:
-        ModelName.parse(name)
-    except InvalidRequestError:
-        raise InvalidRequestError(f'name "{name}" is invalid', field="model") from None
+    _check_name("name", name)
     try:
         await request.app[RUNTIME].remove(name)
     except ModelNotFoundError as error:
@@ -58,9 +55,29 @@ async def delete(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
+async def copy(request: web.Request) -> web.StreamResponse:
+    """Give a model a further name."""
+    body = await read_body(request, schema.CopyRequest)
+    source = _check_name("source", body.source or "")
+    destination = _check_name("destination", body.destination or "")
+    try:
+        await request.app[RUNTIME].copy(body.source or "", destination)
+    except ModelNotFoundError as error:
+        raise reworded(error, source.display, 'model "{}" not found') from None
+    return web.Response()
+
+
+def _check_name(field: str, text: str) -> ModelName:
+    try:
+        return ModelName.parse(text)
+    except InvalidRequestError:
+        raise InvalidRequestError(f'{field} "{text}" is invalid', field=field) from None
+
+
 def details_of(model: ModelInfo) -> schema.ModelDetails:
     """Say what kind of model it is."""
     return schema.ModelDetails(
+        parent_model=ModelName.parse(model.parent).display if model.parent else "",
         format="safetensors" if model.size_bytes else "",
         family=model.family,
         families=[model.family] if model.family else [],
@@ -86,6 +103,7 @@ def _listed(model: ModelInfo) -> schema.ListedModel:
         details=details_of(model),
         capabilities=capabilities_of(model),
         alias_of=model.alias_of or UNSET,
+        origin=model.origin or UNSET,
     )
 
 

@@ -4,45 +4,70 @@ from aiohttp import web
 
 from homeport.domain.errors import InvalidRequestError
 from homeport.domain.generation import ChatPrompt
+from homeport.domain.models import Capability, ModelInfo
 from homeport.server.bodies import read_body
 from homeport.server.limits import MAX_INTEGER, check_top_logprobs
 from homeport.server.lookup import find_model, require_generation, required
+from homeport.server.openai.answer_forms import read_form
 from homeport.server.openai.chat_choices import ChatEncoder
 from homeport.server.openai.inference import envelope_of, infer
 from homeport.server.openai.messages import read_messages
 from homeport.server.openai.options import bounded
+from homeport.server.openai.template_values import read_template_values
+from homeport.server.openai.tools import read_tools
 from homeport.server.quoting import shown
-from homeport.server.refusals import is_given, lacks_capability, refuse_given
+from homeport.server.refusals import refuse_given
 from homeport.server.schemas.openai import ChatRequest
+from homeport.server.thinking import Thinking, read_effort
 
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max")
-_REFUSED = ("audio", "web_search_options", "functions", "function_call")
-_FREE_TOOL_CHOICES = ("none", "auto")
+_REFUSED = ("audio", "web_search_options")
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Answer a conversation."""
     body = await read_body(request, ChatRequest)
     name = required(body.model)
-    model = await find_model(request, name)
+    wanted = Capability.TOOLS if body.tools or body.functions else Capability.COMPLETION
+    model = await find_model(request, name, wanted=wanted)
     require_generation(model, name, "chat")
-    _check_later_fields(body, name)
-    _check_effort(body)
+    _check_refused(body)
     top_logprobs = _top_logprobs(body)
-    messages = read_messages(body.messages, name)
     encoder = ChatEncoder(
         envelope_of(body, name, prefix="chatcmpl", whole="chat.completion", chunk="chat.completion.chunk"),
         reports_logprobs=top_logprobs is not None,
+        makes_function_calls=bool(body.functions),
     )
     return await infer(
         request,
         body,
         model,
-        [ChatPrompt(messages)],
+        [_prompt(body, model, name)],
         encoder,
         max_tokens=_max_tokens(body),
         top_logprobs=top_logprobs,
+        form=read_form(body, body.response_format),
     )
+
+
+def _prompt(body: ChatRequest, model: ModelInfo, name: str) -> ChatPrompt:
+    thinking = _thinking(body, model)
+    tools = read_tools(body, model)
+    asked = read_messages(body.messages, model, name)
+    given = read_template_values(body.chat_template_kwargs, model)
+    return ChatPrompt(
+        asked,
+        tools=tools,
+        thinks=given.thinking.thinks if thinking.thinks is None else thinking.thinks,
+        effort=thinking.effort,
+        template_values=given.values,
+    )
+
+
+def _thinking(body: ChatRequest, model: ModelInfo) -> Thinking:
+    """Read how much to think; the older of the two fields wins."""
+    nested = read_effort("reasoning.effort", body.reasoning.effort if body.reasoning else None, model)
+    flat = read_effort("reasoning_effort", body.reasoning_effort, model)
+    return nested if flat.thinks is None else flat
 
 
 def _max_tokens(body: ChatRequest) -> int | None:
@@ -61,8 +86,8 @@ def _top_logprobs(body: ChatRequest) -> int | None:
     return None
 
 
-def _check_later_fields(body: ChatRequest, model: str) -> None:
-    """Refuse what is not built yet and what never will be.
+def _check_refused(body: ChatRequest) -> None:
+    """Refuse what is no part of this server.
 
     Raises:
         InvalidRequestError: Such a field is given.
@@ -71,25 +96,3 @@ def _check_later_fields(body: ChatRequest, model: str) -> None:
     if body.modalities and body.modalities != ["text"]:
         message = f'modalities must be ["text"], got {shown(body.modalities)}'
         raise InvalidRequestError(message, field="modalities")
-    if body.tools:
-        raise lacks_capability(model, "tools", field="tools")
-    if is_given(body.tool_choice) and body.tool_choice not in _FREE_TOOL_CHOICES:
-        message = f"tool_choice is not supported yet, got {shown(body.tool_choice)}"
-        raise InvalidRequestError(message, field="tool_choice")
-    kind = body.response_format.type if body.response_format else None
-    if kind not in (None, "text"):
-        message = f"response_format.type is not supported yet, got {shown(kind)}; allowed: text"
-        raise InvalidRequestError(message, field="response_format")
-
-
-def _check_effort(body: ChatRequest) -> None:
-    """Check how much to think; a model that does not think ignores it.
-
-    Raises:
-        InvalidRequestError: It is no known effort.
-    """
-    nested = body.reasoning.effort if body.reasoning else None
-    for field, effort in (("reasoning_effort", body.reasoning_effort), ("reasoning.effort", nested)):
-        if effort is not None and effort not in _EFFORTS:
-            message = f"{field} must be one of {', '.join(_EFFORTS)}, got {shown(effort)}"
-            raise InvalidRequestError(message, field=field)

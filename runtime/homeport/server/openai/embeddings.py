@@ -15,6 +15,7 @@ from homeport.server.limits import MAX_DIMENSIONS, MAX_EMBEDDING_INPUTS, at_most
 from homeport.server.lookup import NOT_PULLED, find_model, required
 from homeport.server.openai.inputs import read_inputs
 from homeport.server.openai.options import bounded
+from homeport.server.privileges import bounded_keep_alive
 from homeport.server.request_ids import generation_id
 from homeport.server.schemas import openai as schema
 from homeport.server.state import OWNER, RUNTIME
@@ -43,7 +44,7 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
         model=name,
         inputs=tuple(inputs),
         dimensions=bounded("dimensions", body.dimensions, 1, model.embedding_length or MAX_DIMENSIONS),
-        keep_alive_seconds=read_keep_alive(body.keep_alive),
+        keep_alive_seconds=bounded_keep_alive(request, read_keep_alive(body.keep_alive)),
         priority=asked.priority,
         owner=request[OWNER],
         terms=asked.terms,

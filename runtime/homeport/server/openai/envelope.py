@@ -69,5 +69,7 @@ class Envelope:
             completion_tokens=completion_tokens,
             total_tokens=prompt_tokens + completion_tokens,
             prompt_tokens_details=schema.CachedTokens(sum(usage.cached_tokens for usage in prompts)),
-            completion_tokens_details=schema.ReasoningTokens(0),
+            completion_tokens_details=schema.ReasoningTokens(
+                sum(usage.thought_tokens for usage in usages.values())
+            ),
         )

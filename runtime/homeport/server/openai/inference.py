@@ -11,8 +11,10 @@ from homeport.domain.generation import GenerationRequest, Prompt, Sampling
 from homeport.domain.models import ModelInfo
 from homeport.server.answering import Encoder, answer
 from homeport.server.keep_alive import read_keep_alive
-from homeport.server.limits import MAX_CHOICES, MAX_SEED, at_most, within
+from homeport.server.limits import MAX_CHOICES, MAX_INTEGER, MAX_SEED, at_most, within
+from homeport.server.openai.answer_forms import AnswerForm
 from homeport.server.openai.envelope import Envelope
+from homeport.server.openai.logit_bias import read_bias
 from homeport.server.openai.options import DEFAULTS, cuts_prompts, read_options
 from homeport.server.option_fields import model_options
 from homeport.server.request_ids import generation_id
@@ -58,8 +60,21 @@ async def infer(
     *,
     max_tokens: int | None,
     top_logprobs: int | None,
+    form: AnswerForm | None,
+    scores_prompt: bool = False,
 ) -> web.StreamResponse:
     """Answer prompts, each with as many choices as were asked for.
+
+    Args:
+        request: Being answered.
+        body: Of the request.
+        model: Found under its name.
+        prompts: What to continue.
+        encoder: Of the route.
+        max_tokens: Bound of each answer.
+        top_logprobs: As in ``Sampling``.
+        form: That answers must have.
+        scores_prompt: Whether the encoder wants the tokens of the prompts.
 
     Raises:
         HomeportError: What failed before the first byte.
@@ -67,9 +82,14 @@ async def infer(
     copies = choices_per_prompt(body)
     at_most("prompt", len(prompts), MAX_CHOICES // copies, "texts")
     options = read_options(body, max_tokens).over(model_options(model)).over(DEFAULTS)
-    sampling = options.sampling(top_logprobs=top_logprobs)
+    sampling = attrs.evolve(
+        options.sampling(top_logprobs=top_logprobs),
+        logit_bias=read_bias(body.logit_bias),
+        ignores_end=bool(body.ignore_eos),
+        prompt_logprobs=scores_prompt,
+    )
     truncate = cuts_prompts(body)
-    keep_alive_seconds = read_keep_alive(body.keep_alive)
+    keep_alive_seconds = _keep_alive(body)
     asked = read_terms(request, body.homeport)
     generations = [
         GenerationRequest(
@@ -83,11 +103,20 @@ async def infer(
             priority=asked.priority,
             owner=request[OWNER],
             terms=asked.terms,
+            constraint=form.constraint if form else None,
         )
         for prompt in prompts
         for copy in range(copies)
     ]
-    return await answer(request, generations, encoder, framing=SSE if body.stream else None)
+    fields = {"format": form.field} if form else None
+    return await answer(request, generations, encoder, framing=SSE if body.stream else None, fields=fields)
+
+
+def _keep_alive(body: InferenceRequest) -> float | None:
+    """Read ``keep_alive``, or ``ttl``, which is its name elsewhere and always in seconds."""
+    if body.keep_alive is None and body.ttl is not None:
+        return within("ttl", body.ttl, 0, MAX_INTEGER)
+    return read_keep_alive(body.keep_alive)
 
 
 def _seeded(sampling: Sampling, copy: int) -> Sampling:

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 
 from homeport.domain.errors import InvalidRequestError
 from homeport.domain.messages import Message, Role
+from homeport.domain.models import Capability, ModelInfo
+from homeport.domain.tools import ToolCall
 from homeport.server.quoting import shown
-from homeport.server.refusals import is_given, lacks_capability
+from homeport.server.refusals import lacks_capability
 from homeport.server.schemas import openai as schema
+from homeport.server.tool_calls import linked, read_call, read_calls
 
 _ROLES = {
     "developer": Role.SYSTEM,
@@ -19,27 +22,42 @@ _ROLES = {
 _IMAGE_URL = "image URLs are not currently supported, please use base64 encoded data instead"
 
 
-def read_messages(sent: Sequence[schema.Message] | None, model: str) -> tuple[Message, ...]:
+def read_messages(sent: Sequence[schema.Message] | None, model: ModelInfo, name: str) -> tuple[Message, ...]:
     """Translate a conversation.
 
     Raises:
-        InvalidRequestError: It is empty, or a message has an unknown role or content.
+        InvalidRequestError: It is empty, or a message has an unknown role, content or call.
         UnsupportedError: A message holds what the model cannot read.
     """
     if not sent:
         raise InvalidRequestError("[] is too short - 'messages'", field="messages")
-    return tuple(_message(f"messages[{index}]", message, model) for index, message in enumerate(sent))
+    return linked(_message(f"messages[{place}]", message, model, name) for place, message in enumerate(sent))
 
 
-def _message(field: str, sent: schema.Message, model: str) -> Message:
+def _message(field: str, sent: schema.Message, model: ModelInfo, name: str) -> Message:
     role = _ROLES.get(sent.role or "")
     if role is None:
         allowed = ", ".join(_ROLES)
         message = f"invalid request: {field}.role: expected one of {allowed}, got {shown(sent.role)}"
         raise InvalidRequestError(message, field=f"{field}.role")
-    if is_given(sent.tool_calls) or is_given(sent.function_call):
-        raise lacks_capability(model, "tools", field=f"{field}.tool_calls")
-    return Message(role, _content(f"{field}.content", sent, model, role))
+    if (sent.tool_calls or sent.function_call) and Capability.TOOLS not in model.capabilities:
+        raise lacks_capability(name, "tools", field=f"{field}.tool_calls")
+    return Message(
+        role,
+        _content(f"{field}.content", sent, name, role),
+        thinking=sent.reasoning or sent.reasoning_content or "",
+        tool_calls=_calls(field, sent),
+        tool_name=(sent.name or "") if role is Role.TOOL else "",
+        tool_call_id=sent.tool_call_id or "",
+    )
+
+
+def _calls(field: str, sent: schema.Message) -> tuple[ToolCall, ...]:
+    """Read what an assistant called, in the newer field or the older one."""
+    calls = read_calls(f"{field}.tool_calls", sent.tool_calls)
+    if sent.function_call is None:
+        return calls
+    return (*calls, read_call(f"{field}.function_call", sent.function_call))
 
 
 def _content(field: str, sent: schema.Message, model: str, role: Role) -> str:

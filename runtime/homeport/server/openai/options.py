@@ -4,7 +4,6 @@ from homeport.domain.errors import InvalidRequestError
 from homeport.server.limits import MAX_INTEGER, MAX_SEED, NumberT, at_most, within
 from homeport.server.options import Options
 from homeport.server.quoting import shown
-from homeport.server.refusals import refuse_given
 from homeport.server.schemas.openai import InferenceRequest
 
 DEFAULTS = Options(temperature=1.0, top_p=1.0)
@@ -12,15 +11,6 @@ DEFAULTS = Options(temperature=1.0, top_p=1.0)
 
 _MOST_STOPS = 16
 _LEAST_REPEAT_PENALTY = 1e-6
-_LATER = (
-    "logit_bias",
-    "ttl",
-    "ignore_eos",
-    "chat_template_kwargs",
-    "structured_outputs",
-    "guided_json",
-    "guided_regex",
-)
 _TRUNCATIONS = ("auto", "disabled")
 
 
@@ -28,9 +18,8 @@ def read_options(body: InferenceRequest, max_tokens: int | None) -> Options:
     """Translate the fields of a request.
 
     Raises:
-        InvalidRequestError: One is out of range, or not built yet.
+        InvalidRequestError: One is out of range.
     """
-    refuse_given(body, *_LATER)
     penalty = body.repetition_penalty if body.repeat_penalty is None else body.repeat_penalty
     return Options(
         num_predict=max_tokens,

@@ -3,8 +3,17 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from homeport.domain.generation import Finished, PromptAccepted, TextDelta, TokenLogprob
+from homeport.domain.generation import (
+    Finished,
+    PromptAccepted,
+    PromptScored,
+    TextDelta,
+    ThoughtDelta,
+    TokenLogprob,
+    ToolCallDelta,
+)
 from homeport.server.generations import Outcome, Step
+from homeport.server.openai.echoes import Echo, Echoes
 from homeport.server.openai.envelope import Envelope
 from homeport.server.schemas import openai as schema
 from homeport.server.token_text import writable
@@ -14,48 +23,48 @@ if TYPE_CHECKING:
 
 
 class TextEncoder:
-    """Spells the choices of one completion.
+    """Spells the choices of one completion, which have neither thoughts nor calls.
 
     Args:
         envelope: Of the answer.
-        echoes: Text put before each choice, by its prompt; empty where prompts are not echoed.
+        echoes: What stands before the choices.
         reports_logprobs: Whether log-probabilities were asked for.
     """
 
-    def __init__(self, envelope: Envelope, *, echoes: Sequence[str], reports_logprobs: bool) -> None:
+    def __init__(self, envelope: Envelope, *, echoes: Echoes, reports_logprobs: bool) -> None:
         self._envelope = envelope
         self._echoes = echoes
         self._reports_logprobs = reports_logprobs
+        self._scores: dict[int, tuple[TokenLogprob, ...]] = {}
+        self._echoed: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
         self._usages: dict[int, Usage] = {}
 
     def encode(self, step: Step) -> Iterable[schema.Completion]:
         """Spell one event; an echo is a chunk of its own."""
         index = step.index
-        if isinstance(step.event, PromptAccepted):
-            return
-        if index not in self._lengths:
-            self._lengths[index] = len(self._echo(index))
-            if self._echo(index):
-                yield self._envelope.chunk([schema.TextChoice(index=index, text=self._echo(index))])
         match step.event:
+            case PromptAccepted():
+                pass
+            case PromptScored(logprobs=logprobs):
+                self._scores.setdefault(index, logprobs)
             case TextDelta(text=text, logprobs=logprobs):
-                if not text and not logprobs:
-                    return
-                choice = schema.TextChoice(
-                    index=index, text=text, logprobs=self._logprobs(logprobs, self._lengths[index])
-                )
-                self._lengths[index] += len(text)
+                yield from self._echo(index)
+                if text or logprobs:
+                    told = self._logprobs(logprobs, self._lengths[index])
+                    self._lengths[index] += len(text)
+                    yield self._envelope.chunk([schema.TextChoice(index=index, text=text, logprobs=told)])
+            case ThoughtDelta() | ToolCallDelta():
+                yield from self._echo(index)
             case Finished(reason=reason, usage=usage):
+                yield from self._echo(index)
                 self._usages[index] = usage
-                choice = schema.TextChoice(index=index, text="", finish_reason=reason.value)
-            case _:
-                return
-        yield self._envelope.chunk([choice])
+                last = schema.TextChoice(index=index, text="", finish_reason=reason.value)
+                yield self._envelope.chunk([last])
 
     def restart(self, index: int) -> Iterable[schema.Completion]:
         """Spell that what came of a choice so far is void, but for what was echoed."""
-        self._lengths[index] = len(self._echo(index))
+        self._lengths[index] = self._echoed.get(index, 0)
         return (self._envelope.restart(index),)
 
     def finish(self) -> Iterable[schema.Completion]:
@@ -64,34 +73,53 @@ class TextEncoder:
 
     def whole(self, outcomes: Sequence[Outcome]) -> schema.Completion:
         """Spell all choices in one object."""
-        choices = [
-            schema.TextChoice(
-                index=index,
-                text=self._echo(index) + outcome.text,
-                logprobs=self._logprobs(outcome.logprobs, len(self._echo(index))),
-                finish_reason=outcome.finished.reason.value,
-            )
-            for index, outcome in enumerate(outcomes)
-        ]
+        choices = [self._choice(index, outcome) for index, outcome in enumerate(outcomes)]
         usages = {index: outcome.finished.usage for index, outcome in enumerate(outcomes)}
         return self._envelope.whole(choices, usages)
 
-    def _echo(self, index: int) -> str:
-        return self._echoes[index // self._envelope.choices_per_prompt] if self._echoes else ""
+    def _choice(self, index: int, outcome: Outcome) -> schema.TextChoice:
+        echo = self._before(index, outcome.prompt_logprobs)
+        return schema.TextChoice(
+            index=index,
+            text=echo.text + outcome.text,
+            logprobs=self._logprobs(outcome.logprobs, len(echo.text), echo),
+            finish_reason=outcome.finished.reason.value,
+        )
 
-    def _logprobs(self, entries: Sequence[TokenLogprob], offset: int) -> schema.TextLogprobs | None:
+    def _echo(self, index: int) -> Iterable[schema.Completion]:
+        """Spell what stands before a choice, once."""
+        if index in self._echoed:
+            return
+        echo = self._before(index, self._scores.get(index, ()))
+        self._echoed[index] = self._lengths[index] = len(echo.text)
+        if echo.text:
+            told = self._logprobs((), 0, echo)
+            yield self._envelope.chunk([schema.TextChoice(index=index, text=echo.text, logprobs=told)])
+
+    def _before(self, index: int, tokens: Sequence[TokenLogprob]) -> Echo:
+        return self._echoes.before(index // self._envelope.choices_per_prompt, tokens)
+
+    def _logprobs(
+        self, entries: Sequence[TokenLogprob], offset: int, echo: Echo | None = None
+    ) -> schema.TextLogprobs | None:
+        """Spell the log-probabilities of an echo, whose first token has none, and of text at an offset."""
         if not self._reports_logprobs:
             return None
-        offsets = []
-        for entry in entries:
-            offsets.append(offset)
-            offset += len(entry.token)
+        prompt = echo.logprobs if echo else ()
+        told = [writable(entry.logprob) for entry in (*prompt, *entries)]
+        likeliest = [_alternatives(entry) for entry in (*prompt, *entries)]
         return schema.TextLogprobs(
-            tokens=[entry.token for entry in entries],
-            token_logprobs=[writable(entry.logprob) for entry in entries],
-            top_logprobs=[_alternatives(entry) for entry in entries],
-            text_offset=offsets,
+            tokens=[entry.token for entry in (*prompt, *entries)],
+            token_logprobs=[None, *told[1:]] if prompt else [*told],
+            top_logprobs=[None, *likeliest[1:]] if prompt else [*likeliest],
+            text_offset=[*(echo.offsets if echo else ()), *_offsets(entries, offset)],
         )
+
+
+def _offsets(entries: Sequence[TokenLogprob], offset: int) -> Iterable[int]:
+    for entry in entries:
+        yield offset
+        offset += len(entry.token)
 
 
 def _alternatives(entry: TokenLogprob) -> dict[str, float]:

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from homeport.server.schemas.terms import AnswerMark, RequestTerms
+from homeport.server.schemas.tools import EarlierCall, OfferedTool
 
 
 class InferenceRequest(msgspec.Struct, kw_only=True):
@@ -41,15 +42,18 @@ class Message(msgspec.Struct, kw_only=True):
 
     role: str | None = None
     content: str | None = None
+    thinking: str | None = None
     images: list[Any] | None = None
-    tool_calls: list[Any] | None = None
+    tool_calls: list[EarlierCall] | None = None
+    tool_name: str | None = None
+    tool_call_id: str | None = None
 
 
 class ChatRequest(InferenceRequest, kw_only=True):
     """``POST /api/chat``."""
 
     messages: list[Message] | None = None
-    tools: list[Any] | None = None
+    tools: list[OfferedTool] | None = None
 
 
 class EmbedRequest(msgspec.Struct, kw_only=True):
@@ -96,6 +100,55 @@ class PullRequest(NamedRequest, kw_only=True):
     stream: bool | None = None
     force: bool | None = None
     quant: str | None = None
+
+
+class MadeMessage(msgspec.Struct, kw_only=True):
+    """A message that a model is made with."""
+
+    role: str | None = None
+    content: str | None = None
+
+
+class CreateRequest(NamedRequest, kw_only=True, rename={"base": "from"}):
+    """``POST /api/create``; ``quantization`` is the newer spelling of ``quantize``, ``info`` is ignored."""
+
+    base: str | None = None
+    files: dict[str, str] | None = None
+    template: str | None = None
+    license: str | list[str] | None = None
+    system: str | None = None
+    parameters: dict[str, Any] | None = None
+    messages: list[MadeMessage] | None = None
+    quantize: str | None = None
+    quantization: str | None = None
+    requires: str | None = None
+    stream: bool | None = None
+    info: Any = None
+    adapters: Any = None
+    draft_files: Any = None
+    renderer: Any = None
+    parser: Any = None
+    remote_host: Any = None
+
+
+class CopyRequest(msgspec.Struct, kw_only=True):
+    """``POST /api/copy``."""
+
+    source: str | None = None
+    destination: str | None = None
+
+
+class CloudStatus(msgspec.Struct):
+    """Whether models of Ollama's cloud can be asked, and what says so."""
+
+    disabled: bool
+    source: str
+
+
+class StatusAnswer(msgspec.Struct):
+    """``GET /api/status``."""
+
+    cloud: CloudStatus
 
 
 class ErrorAnswer(msgspec.Struct, omit_defaults=True):
@@ -152,10 +205,27 @@ class Chunk(msgspec.Struct, kw_only=True):
     homeport: AnswerMark | UnsetType = UNSET
 
 
+class MadeFunction(msgspec.Struct, kw_only=True):
+    """What a model calls; the arguments are an object."""
+
+    index: int
+    name: str
+    arguments: msgspec.Raw
+
+
+class MadeCall(msgspec.Struct, kw_only=True):
+    """A whole call of a model."""
+
+    id: str
+    function: MadeFunction
+
+
 class GenerateChunk(Chunk, kw_only=True):
     """A piece of the answer of generate."""
 
     response: str
+    thinking: str | UnsetType = UNSET
+    tool_calls: list[MadeCall] | UnsetType = UNSET
     context: tuple[int, ...] | UnsetType = UNSET
 
 
@@ -164,6 +234,8 @@ class AnswerMessage(msgspec.Struct, kw_only=True):
 
     role: str = "assistant"
     content: str
+    thinking: str | UnsetType = UNSET
+    tool_calls: list[MadeCall] | UnsetType = UNSET
 
 
 class ChatChunk(Chunk, kw_only=True):
@@ -202,7 +274,11 @@ class ModelDetails(msgspec.Struct, kw_only=True):
 
 
 class ListedModel(msgspec.Struct, kw_only=True):
-    """A row of ``GET /api/tags``; ``alias_of`` only where the model is installed under another name."""
+    """A row of ``GET /api/tags``.
+
+    ``alias_of`` is there only where the model is installed under another name, ``origin`` only where it is
+    not installed, but lies on this machine in the place of that source.
+    """
 
     name: str
     model: str
@@ -212,6 +288,7 @@ class ListedModel(msgspec.Struct, kw_only=True):
     details: ModelDetails
     capabilities: list[str]
     alias_of: str | UnsetType = UNSET
+    origin: str | UnsetType = UNSET
 
 
 class ListAnswer(msgspec.Struct):
@@ -257,10 +334,13 @@ class ShowAnswer(msgspec.Struct, kw_only=True):
     modelfile: str
     parameters: str | UnsetType = UNSET
     template: str | UnsetType = UNSET
+    system: str | UnsetType = UNSET
     details: ModelDetails
+    messages: list[MadeMessage] | UnsetType = UNSET
     model_info: dict[str, Any]
     capabilities: list[str]
     modified_at: str
+    requires: str | UnsetType = UNSET
 
 
 class ProgressLine(msgspec.Struct, omit_defaults=True):

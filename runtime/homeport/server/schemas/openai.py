@@ -6,6 +6,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from homeport.server.schemas.terms import AnswerMark, RequestTerms
+from homeport.server.schemas.tools import CalledFunction, EarlierCall, OfferedFunction, OfferedTool
 
 ObjectName = Literal["chat.completion", "chat.completion.chunk", "text_completion"]
 
@@ -14,6 +15,16 @@ class StreamOptions(msgspec.Struct):
     """What a stream shall hold besides text."""
 
     include_usage: bool | None = None
+
+
+class StructuredOutputs(msgspec.Struct, kw_only=True):
+    """The form of an answer in vLLM's words; one of them."""
+
+    json: dict[str, Any] | str | None = None
+    json_object: bool | None = None
+    regex: str | None = None
+    choice: list[str] | None = None
+    grammar: str | None = None
 
 
 class InferenceRequest(msgspec.Struct, kw_only=True):
@@ -30,7 +41,7 @@ class InferenceRequest(msgspec.Struct, kw_only=True):
     seed: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
-    logit_bias: dict[str, Any] | None = None
+    logit_bias: dict[str, float] | None = None
     truncation: str | None = None
     keep_alive: Any = None
     homeport: RequestTerms | None = None
@@ -39,12 +50,11 @@ class InferenceRequest(msgspec.Struct, kw_only=True):
     min_p: float | None = None
     repetition_penalty: float | None = None
     repeat_penalty: float | None = None
-    ttl: Any = None
-    ignore_eos: Any = None
-    chat_template_kwargs: Any = None
-    structured_outputs: Any = None
-    guided_json: Any = None
-    guided_regex: Any = None
+    ttl: float | None = None
+    ignore_eos: bool | None = None
+    structured_outputs: StructuredOutputs | None = None
+    guided_json: dict[str, Any] | str | None = None
+    guided_regex: str | None = None
 
 
 class ContentPart(msgspec.Struct, kw_only=True):
@@ -62,14 +72,27 @@ class Message(msgspec.Struct, kw_only=True):
     role: str | None = None
     content: str | list[ContentPart] | None = None
     refusal: str | None = None
-    tool_calls: list[Any] | None = None
-    function_call: Any = None
+    name: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[EarlierCall] | None = None
+    tool_call_id: str | None = None
+    function_call: CalledFunction | None = None
+
+
+class JsonSchemaFormat(msgspec.Struct, kw_only=True):
+    """A named JSON Schema, which binds whether ``strict`` or not."""
+
+    name: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
 
 
 class ResponseFormat(msgspec.Struct):
     """The form that an answer shall have."""
 
     type: str | None = None
+    json_schema: JsonSchemaFormat | None = None
 
 
 class Reasoning(msgspec.Struct):
@@ -86,15 +109,17 @@ class ChatRequest(InferenceRequest, kw_only=True):
     logprobs: bool | None = None
     top_logprobs: int | None = None
     response_format: ResponseFormat | None = None
-    tools: list[Any] | None = None
-    tool_choice: Any = None
+    tools: list[OfferedTool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
     reasoning_effort: str | None = None
     reasoning: Reasoning | None = None
     modalities: list[str] | None = None
     audio: Any = None
     web_search_options: Any = None
-    functions: Any = None
-    function_call: Any = None
+    functions: list[OfferedFunction] | None = None
+    function_call: str | dict[str, Any] | None = None
 
 
 class CompletionRequest(InferenceRequest, kw_only=True):
@@ -183,12 +208,30 @@ class ChatLogprobs(msgspec.Struct):
     refusal: None = None
 
 
+class MadeFunction(msgspec.Struct):
+    """What a model calls; the arguments are JSON text."""
+
+    name: str
+    arguments: str
+
+
+class MadeCall(msgspec.Struct, kw_only=True):
+    """A whole call of a model."""
+
+    id: str
+    type: str = "function"
+    function: MadeFunction
+
+
 class AnswerMessage(msgspec.Struct, kw_only=True):
-    """What the model says."""
+    """What the model says; no content where it only calls."""
 
     role: str = "assistant"
-    content: str
+    content: str | None
     refusal: None = None
+    reasoning: str | UnsetType = UNSET
+    tool_calls: list[MadeCall] | UnsetType = UNSET
+    function_call: MadeFunction | UnsetType = UNSET
 
 
 class ChatChoice(msgspec.Struct, kw_only=True):
@@ -200,11 +243,30 @@ class ChatChoice(msgspec.Struct, kw_only=True):
     finish_reason: str
 
 
+class FunctionPiece(msgspec.Struct, kw_only=True):
+    """A piece of what a model calls: the name comes first, the arguments add up."""
+
+    name: str | UnsetType = UNSET
+    arguments: str
+
+
+class CallPiece(msgspec.Struct, kw_only=True):
+    """A piece of a call; the first one of each has its id and type."""
+
+    index: int
+    id: str | UnsetType = UNSET
+    type: str | UnsetType = UNSET
+    function: FunctionPiece
+
+
 class Delta(msgspec.Struct, kw_only=True):
     """A piece of a message."""
 
     role: str | UnsetType = UNSET
     content: str | UnsetType = UNSET
+    reasoning: str | UnsetType = UNSET
+    tool_calls: list[CallPiece] | UnsetType = UNSET
+    function_call: FunctionPiece | UnsetType = UNSET
 
 
 class ChatChunkChoice(msgspec.Struct, kw_only=True):
@@ -220,8 +282,8 @@ class TextLogprobs(msgspec.Struct, kw_only=True):
     """The log-probabilities of a piece of text; offsets in characters."""
 
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]]
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None]
     text_offset: list[int]
 
 

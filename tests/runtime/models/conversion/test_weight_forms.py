@@ -13,7 +13,13 @@ EMBEDDING = "model.embed_tokens.weight"
 HEAD = "lm_head.weight"
 NORM = "model.norm.weight"
 LLAMA = {"model_type": "llama"}
-KINDS = {"Q4_0": WeightKind.Q4, "Q4_1": WeightKind.Q4_MIN, "Q8_0": WeightKind.Q8, "Q6_K": WeightKind.Q8}
+KINDS = {
+    "Q4_0": WeightKind.Q4,
+    "Q4_1": WeightKind.Q4_MIN,
+    "Q4_K": WeightKind.Q4_MIN,
+    "Q8_0": WeightKind.Q8,
+    "Q6_K": WeightKind.Q8,
+}
 
 
 def weight(name, shape, dtype="BF16"):
@@ -72,6 +78,17 @@ def test_auto_keeps_the_bits_of_a_quantised_source(dtype):
     chosen = forms("auto", decoder(2 * 10**9, dtype))
     assert chosen.keeps_all
     assert "its bits are kept" in chosen.note
+
+
+@pytest.mark.parametrize(
+    ("dtype", "loss"),
+    [("Q4_0", None), ("Q8_0", None), ("Q4_K", "1 % of a step"), ("Q6_K", "Q6_K, made 8 bits")],
+)
+def test_what_is_lost_of_a_quantised_source_is_told(dtype, loss):
+    """The note names the types whose bits no packed form holds, and no others."""
+    note = forms("auto", decoder(2 * 10**9, dtype)).note
+    assert ("but for" in note) == (loss is not None)
+    assert loss is None or loss in note
 
 
 @pytest.mark.parametrize(

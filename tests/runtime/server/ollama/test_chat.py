@@ -44,8 +44,8 @@ async def test_messages_arrive_in_order(served):
         (
             Message(Role.SYSTEM, "be brief"),
             Message(Role.USER, ""),
-            Message(Role.ASSISTANT, ""),
-            Message(Role.TOOL, "4"),
+            Message(Role.ASSISTANT, "", thinking="hm"),
+            Message(Role.TOOL, "4", tool_name="add"),
         )
     )
 
@@ -92,7 +92,6 @@ async def test_no_messages_load_or_unload(served, messages, keep_alive, reason):
         ),
         ({"messages": {}}, 400, "invalid request: messages: expected array, got object"),
         ({"messages": ["hi"]}, 400, "invalid request: messages[0]: expected object, got str"),
-        ({"format": "json"}, 400, 'format is not supported yet, got "json"'),
     ],
 )
 async def test_what_cannot_be_served_is_named(served, fields, status, text):

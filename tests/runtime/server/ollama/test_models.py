@@ -16,7 +16,7 @@ async def test_the_root_greets(served):
 
 async def test_the_version_is_digits_and_dots(served):
     """Clients split it at the dots and expect numbers."""
-    assert await served.json("GET", "/api/version") == (200, {"version": "0.33.3"})
+    assert await served.json("GET", "/api/version") == (200, {"version": "0.35.0"})
 
 
 async def test_tags_lists_models_newest_first(served):

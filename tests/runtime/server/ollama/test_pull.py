@@ -5,7 +5,7 @@ import json
 import pytest
 
 from homeport.models.flight import PullProgress
-from homeport.server.ollama.pull import _Pace
+from homeport.server.ollama.progress import _Pace
 
 
 async def _lines(served, body: dict) -> tuple[int, list[dict]]:

@@ -31,7 +31,7 @@ async def test_show_tells_all_that_is_known(served):
         "# FROM scripted:1b\n\n"
         "FROM scripted:1b\n"
     )
-    assert 'PARAMETER stop "<end>"' in answer["modelfile"]
+    assert "PARAMETER stop <end>\n" in answer["modelfile"]
     assert (answer["template"], answer["license"]) == ("{{ messages }}", "Apache-2.0")
     assert answer["capabilities"] == ["completion"]
     assert answer["details"]["quantization_level"] == "Q4_1"
@@ -74,12 +74,20 @@ async def test_copilot_sees_the_name_it_asked_for(served):
         ({"model": "nope"}, 404, "model 'nope:latest' not found"),
         ({"model": "a/b/c/d"}, 400, "invalid model name"),
         ({"model": "..\\x"}, 400, "invalid model name"),
-        ({"model": "echo", "template": "x"}, 400, "template override is not supported"),
-        ({"model": "echo", "system": "x"}, 400, 'system is not supported yet, got "x"'),
-        ({"model": "echo", "options": {"seed": 1}}, 400, 'options is not supported yet, got {"seed": 1}'),
+        ({"model": "echo", "options": {"seed": "x"}}, 400, 'option "seed" must be of type integer'),
     ],
 )
 async def test_what_cannot_be_shown_is_named(served, body, status, text):
-    """Unknown names stand in display form; overrides are refused."""
+    """Unknown names stand in display form; options are checked."""
     answer = await served.json("POST", "/api/show", body)
     assert (answer[0], answer[1]["error"]) == (status, text)
+
+
+async def test_a_system_text_and_options_are_shown_as_if_they_were_the_models_own(served):
+    """Overrides lie over what the model says; a template is ignored, as by Ollama."""
+    body = {"model": "scripted:1b", "system": "Be\nbrief", "options": {"top_k": 9}, "template": "x"}
+    _, answer = await served.json("POST", "/api/show", body)
+    assert answer["system"] == "Be\nbrief"
+    assert 'SYSTEM """Be\nbrief"""\n' in answer["modelfile"]
+    assert answer["parameters"].splitlines()[-1] == "top_k                          9"
+    assert answer["template"] == "{{ messages }}"

@@ -1,0 +1,1 @@
+"""Moving a project from Ollama to homeport: report, plan, apply, verify, rollback."""

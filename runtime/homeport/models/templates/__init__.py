@@ -1,0 +1,1 @@
+"""Go's text/template, as far as Modelfiles use it: read into a tree, and written as Jinja."""

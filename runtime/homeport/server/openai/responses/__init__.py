@@ -1,0 +1,1 @@
+"""OpenAI's responses: a conversation in, items out; nothing is kept between requests."""

@@ -1,0 +1,136 @@
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import attrs
+import pytest
+from ollama import Client
+
+SUITES = Path(__file__).parent / "suites"
+CHAT_MODEL = "smollm2:135m"
+CALLER = "caller"
+INSTALL_TIMEOUT_SECONDS = 300
+SUITE_TIMEOUT_SECONDS = 300
+TEMPLATE = (SUITES / "caller.jinja").read_text()
+
+
+@attrs.frozen
+class Surroundings:
+    """Where a suite finds the server, and a folder that keeps what is installed for it."""
+
+    url: str
+    installed: Path
+
+    @property
+    def variables(self):
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
+            "HOMEPORT_URL": self.url,
+            "HOMEPORT_CHAT_MODEL": CHAT_MODEL,
+            "HOMEPORT_CALLER": CALLER,
+        }
+
+
+@pytest.fixture(scope="session")
+def caller_server(starter_home, tmp_path_factory, serve):
+    """A server with the starter models, and one made of them that calls a tool as it saw it done before."""
+    home = tmp_path_factory.mktemp("caller-home")
+    shutil.copytree(starter_home / "models", home / "models", copy_function=os.link)
+    with serve(home) as live, closing(Client(host=live.url)) as client:
+        client.create(
+            CALLER,
+            from_=CHAT_MODEL,
+            template=TEMPLATE,
+            parameters={"temperature": 0},
+            messages=[
+                {"role": "user", "content": "What is the weather in Rome?"},
+                {"role": "assistant", "content": call("Rome")},
+                {"role": "user", "content": "What is the weather in Oslo?"},
+                {"role": "assistant", "content": call("Oslo")},
+            ],
+        )
+        yield live
+
+
+def call(city: str) -> str:
+    """Spell a call as the family of the template does."""
+    return f'<tool_call>\n{{"name": "get_weather", "arguments": {{"city": "{city}"}}}}\n</tool_call>'
+
+
+@pytest.fixture(scope="session")
+def surroundings(caller_server, tmp_path_factory):
+    """The server, and a folder for what clients need: a kept one where the environment names it."""
+    given = os.environ.get("HOMEPORT_TEST_CLIENTS")
+    installed = Path(given) if given else tmp_path_factory.mktemp("clients")
+    return Surroundings(caller_server.url, installed)
+
+
+@pytest.fixture
+def run_python_suite(surroundings):
+    """Run a suite with its client in an environment of its own: clients disagree on what they need."""
+
+    def run(name: str, *requirements: str) -> None:
+        folder = surroundings.installed / name
+        python = folder / "bin" / "python"
+        if not (folder / "complete").exists():
+            checked([sys.executable, "-m", "venv", str(folder)], timeout=60)
+            wanted = ["pytest", "pytest-timeout", *requirements]
+            checked(
+                [str(python), "-m", "pip", "install", "--quiet", *wanted], timeout=INSTALL_TIMEOUT_SECONDS
+            )
+            (folder / "complete").touch()
+        command = [
+            str(python),
+            "-m",
+            "pytest",
+            "-q",
+            "--tb=short",
+            "--timeout",
+            "120",
+            "-p",
+            "no:cacheprovider",
+        ]
+        isolated = ["-c", os.devnull, "--rootdir", str(SUITES), "--confcutdir", str(SUITES)]
+        checked(
+            [*command, *isolated, str(SUITES / f"{name}.py")],
+            timeout=SUITE_TIMEOUT_SECONDS,
+            env=surroundings.variables,
+        )
+
+    return run
+
+
+@pytest.fixture
+def run_node_suite(surroundings):
+    """Run a script of tests with its packages, in Node."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        pytest.skip("node and npm are not installed")
+
+    def run(name: str, *packages: str) -> None:
+        folder = surroundings.installed / "node" / name
+        if not (folder / "complete").exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "package.json").write_text('{"private": true, "type": "module"}')
+            installing = [npm, "install", "--no-audit", "--no-fund", "--loglevel=error", *packages]
+            checked(installing, timeout=INSTALL_TIMEOUT_SECONDS, cwd=folder)
+            (folder / "complete").touch()
+        script = folder / f"{name}.test.mjs"
+        shutil.copyfile(SUITES / "node" / f"{name}.test.mjs", script)
+        checked(
+            [node, "--test", str(script)],
+            timeout=SUITE_TIMEOUT_SECONDS,
+            cwd=folder,
+            env=surroundings.variables,
+        )
+
+    return run
+
+
+def checked(command: list[str], *, timeout: float, **settings: object) -> None:
+    """Run a command to its end; a failure shows what it said."""
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, **settings)
+    assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
