@@ -78,6 +78,6 @@ def test_extras_bring_what_the_engine_needs(wheel, info):
             if found.marker is not None and found.marker.evaluate({"extra": extra})
         }
 
-    assert names("engine") == {"jinja2", "numpy", "tokenizers"}
+    assert names("engine") == {"jinja2", "llguidance", "numpy", "tokenizers"}
     assert names("engine") < names("transformers")
     assert names("engine") < names("testing")
