@@ -2,6 +2,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from contextlib import closing
 from pathlib import Path
 
@@ -14,6 +15,11 @@ CHAT_MODEL = "smollm2:135m"
 CALLER = "caller"
 INSTALL_TIMEOUT_SECONDS = 300
 SUITE_TIMEOUT_SECONDS = 300
+SDK_CHAT_MODELS = ("gpt-6-astra", "gpt-3.5-turbo-instruct", "model")
+SDK_EMBEDDING_MODEL = "text-embedding-3-small"
+SDK_NEEDS = ("hatch-fancy-pypi-readme", "hatchling", "pytest-asyncio", "pytest-xdist", "rich")
+"""What its source is built with, and its tests import, besides pytest."""
+RUN = ("-m", "pytest", "-q", "-p", "no:cacheprovider")
 TEMPLATE = (SUITES / "caller.jinja").read_text()
 
 
@@ -52,6 +58,9 @@ def caller_server(starter_home, tmp_path_factory, serve):
                 {"role": "assistant", "content": call("Oslo")},
             ],
         )
+        for name in SDK_CHAT_MODELS:
+            client.create(name, from_=CHAT_MODEL, parameters={"num_predict": 12}, template=TEMPLATE)
+        client.copy("all-minilm", SDK_EMBEDDING_MODEL)
         yield live
 
 
@@ -73,31 +82,31 @@ def run_python_suite(surroundings):
     """Run a suite with its client in an environment of its own: clients disagree on what they need."""
 
     def run(name: str, *requirements: str) -> None:
-        folder = surroundings.installed / name
-        python = folder / "bin" / "python"
-        if not (folder / "complete").exists():
-            checked([sys.executable, "-m", "venv", str(folder)], timeout=60)
-            wanted = ["pytest", "pytest-timeout", *requirements]
-            checked(
-                [str(python), "-m", "pip", "install", "--quiet", *wanted], timeout=INSTALL_TIMEOUT_SECONDS
-            )
-            (folder / "complete").touch()
-        command = [
-            str(python),
-            "-m",
-            "pytest",
-            "-q",
-            "--tb=short",
-            "--timeout",
-            "120",
-            "-p",
-            "no:cacheprovider",
-        ]
+        python = python_with(surroundings.installed / name, *requirements)
         isolated = ["-c", os.devnull, "--rootdir", str(SUITES), "--confcutdir", str(SUITES)]
         checked(
-            [*command, *isolated, str(SUITES / f"{name}.py")],
+            [python, *RUN, "--tb=short", "--timeout", "120", *isolated, str(SUITES / f"{name}.py")],
             timeout=SUITE_TIMEOUT_SECONDS,
             env=surroundings.variables,
+        )
+
+    return run
+
+
+@pytest.fixture
+def run_sdk_tests(surroundings):
+    """Run tests that stand in the source of OpenAI's own client, against models with the names they use."""
+
+    def run(version: str, *paths: str, chosen: str) -> None:
+        folder = surroundings.installed / "openai_sdk"
+        python = python_with(folder, *SDK_NEEDS, f"openai[aiohttp]=={version}")
+        tests = source_of(f"openai=={version}", folder / "source", python)
+        resources = [str(Path("tests", "api_resources", path)) for path in paths]
+        checked(
+            [python, *RUN, "--tb=line", "--timeout", "60", "-n", "0", "-k", chosen, *resources],
+            timeout=SUITE_TIMEOUT_SECONDS,
+            cwd=tests,
+            env={**surroundings.variables, "TEST_API_BASE_URL": f"{surroundings.url}/v1"},
         )
 
     return run
@@ -128,6 +137,28 @@ def run_node_suite(surroundings):
         )
 
     return run
+
+
+def python_with(folder: Path, *requirements: str) -> str:
+    """Give the Python of an environment that holds these packages; it is made once."""
+    python, complete = folder / "bin" / "python", folder / "complete"
+    if not complete.exists():
+        checked([sys.executable, "-m", "venv", str(folder)], timeout=60)
+        wanted = ["pytest", "pytest-timeout", *requirements]
+        checked([str(python), "-m", "pip", "install", "--quiet", *wanted], timeout=INSTALL_TIMEOUT_SECONDS)
+        complete.touch()
+    return str(python)
+
+
+def source_of(requirement: str, folder: Path, python: str) -> Path:
+    """Give the unpacked source of a package; it is fetched once."""
+    if not list(folder.glob("*/")):
+        settings = ["--quiet", "--no-deps", "--no-binary", ":all:", "--no-build-isolation"]
+        fetching = [python, "-m", "pip", "download", *settings, "--dest", str(folder), requirement]
+        checked(fetching, timeout=INSTALL_TIMEOUT_SECONDS)
+        with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
+            archive.extractall(folder, filter="data")
+    return next(folder.glob("*/"))
 
 
 def checked(command: list[str], *, timeout: float, **settings: object) -> None:

@@ -8,13 +8,12 @@ from homeport.domain.errors import InvalidRequestError
 from homeport.domain.generation import FillPrompt, Prompt, TextPrompt, TokenPrompt
 from homeport.domain.models import Capability, ModelInfo
 from homeport.server.bodies import read_body
-from homeport.server.limits import MAX_INTEGER
+from homeport.server.limits import MAX_INTEGER, bounded
 from homeport.server.lookup import find_model, require_generation, required
 from homeport.server.openai.answer_forms import read_form
 from homeport.server.openai.echoes import Echoes
 from homeport.server.openai.inference import choices_per_prompt, envelope_of, infer
 from homeport.server.openai.inputs import read_inputs
-from homeport.server.openai.options import bounded
 from homeport.server.openai.text_choices import TextEncoder
 from homeport.server.quoting import shown
 from homeport.server.refusals import lacks_capability
@@ -84,6 +83,6 @@ def _check_suffix(body: CompletionRequest, inputs: Sequence[Input], model: Model
 
 def _check_best_of(body: CompletionRequest) -> None:
     choices = choices_per_prompt(body)
-    if body.best_of is not None and body.best_of != choices:
-        message = f"best_of must be n, which is {choices}, got {body.best_of}"
+    if body.best_of is not None and body.best_of > choices:
+        message = f"best_of must be at most n, which is {choices}, got {body.best_of}"
         raise InvalidRequestError(message, field="best_of")

@@ -144,7 +144,7 @@ async def test_null_and_empty_values_ask_for_nothing(served):
         ({"prompt": ["a"] * 65}, "prompt", "prompt must hold at most 64 texts, got 65"),
         ({"prompt": ["a"] * 9, "n": 8}, "prompt", "prompt must hold at most 8 texts, got 9"),
         ({"suffix": "x"}, "suffix", "registry.ollama.ai/library/scripted:1b does not support insert"),
-        ({"best_of": 3}, "best_of", "best_of must be n, which is 1, got 3"),
+        ({"best_of": 3}, "best_of", "best_of must be at most n, which is 1, got 3"),
         ({"logprobs": 6}, "logprobs", "logprobs must be between 0 and 5, got 6"),
         ({"logprobs": True}, "logprobs", "invalid request: logprobs: expected int, got bool"),
         ({"max_tokens": -1}, "max_tokens", "max_tokens must be between 0 and 2147483647, got -1"),

@@ -150,8 +150,8 @@ async def test_forms_biases_and_extras(speaking, speaker):
             "suffix",
             "suffix cannot stand beside echo with logprobs",
         ),
-        ({"best_of": 2}, "best_of", "best_of must be n, which is 1, got 2"),
-        ({"best_of": 1, "n": 2}, "best_of", "best_of must be n, which is 2, got 1"),
+        ({"best_of": 2}, "best_of", "best_of must be at most n, which is 1, got 2"),
+        ({"best_of": 3, "n": 2}, "best_of", "best_of must be at most n, which is 2, got 3"),
         ({"logit_bias": {"5": -101}}, "logit_bias", "logit_bias.5 must be between -100.0 and 100.0"),
     ],
 )
