@@ -24,7 +24,7 @@ def test_the_first_two_commands_are_those_that_ci_knows():
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("place", range(2))
+@pytest.mark.parametrize("place", range(3))
 def test_client_samples_run_as_they_stand(starter_server, place):
     """The samples for the official clients work against a live server, but for its port."""
     code = [sample for sample in blocks("python") if ADDRESS in sample][place]
