@@ -37,8 +37,10 @@ READABLE_FAMILIES = frozenset({"llama", "qwen2", "qwen3"})
 
 _MOST_MODELS = 1000
 _MOST_TOLD = 5
+_LATEST_SECONDS = 4e9
+"""In 2096: a clock that was wrong, or a hostile disk, must not name a year that no date can hold."""
 _CHUNK_BYTES = 4 * 1024**2
-_COUNT = re.compile(r"(\d+(?:\.\d+)?)([KMBT])")
+_COUNT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)([KMBT])")
 _UNITS = {"K": 10**3, "M": 10**6, "B": 10**9, "T": 10**12}
 _MARKS: Mapping[Capability, bytes] = MappingProxyType(
     {Capability.TOOLS: b".Tools", Capability.INSERT: b".Suffix", Capability.THINKING: b".Thinking"}
@@ -148,7 +150,7 @@ class OllamaStore:
         name = displayed(file.parts)
         if name is None:
             return None
-        modified_at = datetime.fromtimestamp(file.mtime_ns / 1e9, UTC)
+        modified_at = datetime.fromtimestamp(min(max(file.mtime_ns / 1e9, 0), _LATEST_SECONDS), UTC)
         try:
             files = read_manifest(file.path, blobs)
             info = _info(name, files, blobs, modified_at)

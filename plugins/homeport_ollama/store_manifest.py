@@ -27,6 +27,8 @@ ADAPTER: Final = "application/vnd.ollama.image.adapter"
 MOST_TEXT_BYTES = 1024**2
 """Of a manifest, a config blob, and a layer that is text."""
 _MOST_LAYERS = 64
+_MOST_LAYER_BYTES = 2**50
+"""A petabyte: 64 of them are still a number that every JSON reader takes."""
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
 
@@ -137,8 +139,10 @@ def read_manifest(path: Path, blobs: Blobs) -> ModelFiles:
     except (msgspec.DecodeError, RecursionError) as error:
         raise BadManifestError(f"no manifest: {error}") from error
     layers = manifest.layers
-    if len(layers) > _MOST_LAYERS or any(layer.size < 0 for layer in layers):
-        raise BadManifestError(f"{len(layers)} layers or a negative size, allowed are {_MOST_LAYERS} layers")
+    if len(layers) > _MOST_LAYERS:
+        raise BadManifestError(f"{len(layers)} layers, allowed are {_MOST_LAYERS}")
+    if any(not 0 <= layer.size <= _MOST_LAYER_BYTES for layer in layers):
+        raise BadManifestError(f"a layer has an impossible size, allowed are up to {_MOST_LAYER_BYTES} bytes")
     config = _config(manifest.config, blobs)
     return ModelFiles(
         digest=hashlib.sha256(data).hexdigest(),

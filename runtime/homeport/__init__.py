@@ -77,7 +77,6 @@ from homeport.plugin.protocols import (
     Candidate,
     FetchProgress,
     Guard,
-    LoadPlan,
     ModelSource,
     Monitor,
     Reconfigurable,
@@ -88,10 +87,6 @@ from homeport.plugin.protocols import (
     Router,
     Shelf,
     Standing,
-    TokenBatch,
-    TokenModel,
-    TokenModelFacts,
-    TokenRow,
     Validator,
     Verdict,
 )
@@ -109,6 +104,7 @@ from homeport.plugin.records import (
     ValidatorSpec,
 )
 from homeport.plugin.spec import PLUGIN_API, hookimpl
+from homeport.plugin.token_model import LoadPlan, TokenBatch, TokenModel, TokenModelFacts, TokenRow
 
 __all__ = [
     "PLUGIN_API",

@@ -37,7 +37,7 @@ from homeport.models.pull import Puller, PullSource
 from homeport.models.remote import RemoteBackend
 from homeport.models.room import Room
 from homeport.models.shelves import Shelves
-from homeport.models.store import ModelStore
+from homeport.models.store import ModelStore, store_writing
 from homeport.plugin.construction import Construction
 from homeport.plugin.imports import reference_to
 from homeport.plugin.manager import load_plugins
@@ -180,14 +180,18 @@ class Runtime:
             PullError: It could not be installed.
         """
         model = await asyncio.to_thread(self._creator.find, source)
-        if model is None and any(each.model.origin for each in await self.catalog.candidates(source)):
-            async for _ in self.pull(source):
-                pass
-            model = await asyncio.to_thread(self._creator.find, source)
         if model is None:
-            raise ModelNotFoundError(source)
+            offered = [each.model for each in await self.catalog.candidates(source)]
+            shelved = next((each.name for each in offered if each.origin), None)
+            if shelved is not None:
+                async for _ in self.pull(shelved):
+                    pass
+                model = await asyncio.to_thread(self._creator.find, shelved)
+        if model is None:
+            raise ModelNotFoundError(source, hint=await self._place(source))
         if model.name != destination:
-            await asyncio.to_thread(self._store.give_name, model, destination)
+            with store_writing(f"naming {destination.display}"):
+                await asyncio.to_thread(self._store.give_name, model, destination)
 
     async def remove(self, name: str) -> None:
         """Uninstall a model; it leaves the memory with its last name.
@@ -200,7 +204,17 @@ class Runtime:
         stored = wanted if is_own else self._aliases.canonical(wanted)
         if not await asyncio.to_thread(self._store.has_further_names, stored):
             await self._unload(name)
-        await asyncio.to_thread(self._store.delete, stored)
+        try:
+            with store_writing(f"removing {stored.display}"):
+                await asyncio.to_thread(self._store.delete, stored)
+        except ModelNotFoundError as error:
+            raise ModelNotFoundError(name, hint=await self._place(name)) from error
+
+    async def _place(self, name: str) -> str | None:
+        """Say whose a model is that is not in the store; None where it is nobody's."""
+        found = self.catalog.among(await self.catalog.offers(), name)
+        places = [each.model.origin or each.backend for each in found]
+        return f"it is not in homeport's own folder: it belongs to {places[0]}" if places else None
 
     async def _unload(self, name: str) -> None:
         try:

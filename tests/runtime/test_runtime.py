@@ -1,3 +1,5 @@
+from datetime import UTC, datetime
+
 import pytest
 
 from homeport import (
@@ -5,13 +7,17 @@ from homeport import (
     BackendSpec,
     ConfigError,
     GuardSpec,
+    ModelInfo,
     ModelNotFoundError,
+    ModelSourceSpec,
     PluginError,
+    PullError,
     Settings,
     hookimpl,
 )
 from homeport.config.gateway_settings import RouteSettings
 from homeport.config.settings import PluginSettings
+from homeport.models.names import ModelName
 from homeport.models.store import ModelStore
 from homeport.runtime import Runtime
 from homeport.testing.tiny_model import ChecksumConfig
@@ -22,6 +28,31 @@ class Tiny:
     def homeport_backends(self):
         factory = "homeport.testing.tiny_model:ChecksumModel"
         yield BackendSpec(name="tiny", kind=BackendKind.LOCAL, factory=factory, config=ChecksumConfig)
+
+
+class Attic:
+    """A source, and the plugin that has it, with one model that lies on this machine."""
+
+    @hookimpl
+    def homeport_model_sources(self):
+        yield ModelSourceSpec(name="attic", factory=f"{__name__}:Attic")
+
+    def models(self):
+        return [
+            ModelInfo(
+                name="shelved:latest",
+                digest="ab" * 32,
+                backend="",
+                modified_at=datetime(2026, 1, 1, tzinfo=UTC),
+                origin="attic",
+            )
+        ]
+
+    def locate(self, _):
+        return None
+
+    def fetch(self, artifact, into, progress):
+        raise NotImplementedError
 
 
 async def test_model_that_was_damaged_meanwhile_can_be_removed(tmp_path, install_tiny):
@@ -51,6 +82,32 @@ async def test_removed_model_leaves_memory_and_no_other_does(tmp_path, install_t
         await runtime.remove("tiny")
         assert runtime.residents() == ()
         assert await runtime.catalog.list() == ()
+
+
+async def test_name_that_the_disk_cannot_take_is_a_fault_of_the_store(tmp_path, install_tiny):
+    """Giving a name fails with what is wrong and no path, and takes nothing away."""
+    store = ModelStore(tmp_path / "models")
+    model = install_tiny(store)
+    blocked = store.root / "names" / "registry.ollama.ai" / "library" / "blocked"
+    blocked.write_bytes(b"")
+    settings = Settings(home=tmp_path, plugins=PluginSettings(enabled=("tiny",)))
+    async with Runtime.open(settings, plugins={"tiny": Tiny()}) as runtime:
+        with pytest.raises(PullError, match="the model store cannot be written") as caught:
+            await runtime.copy("tiny", ModelName.parse("blocked"))
+        assert str(tmp_path) not in str(caught.value)
+        assert store.find(model.name) is not None
+
+
+async def test_model_that_lies_on_a_shelf_is_not_removed(tmp_path):
+    """Whoever tries is told whose it is, by the name as it was given."""
+    settings = Settings(home=tmp_path, plugins=PluginSettings(enabled=("tiny", "attic")))
+    async with Runtime.open(settings, plugins={"tiny": Tiny(), "attic": Attic()}) as runtime:
+        with pytest.raises(ModelNotFoundError, match="model 'Shelved' not found") as caught:
+            await runtime.remove("Shelved")
+        assert caught.value.hint == "it is not in homeport's own folder: it belongs to attic"
+        with pytest.raises(ModelNotFoundError) as caught:
+            await runtime.remove("unheard-of")
+        assert caught.value.hint is None
 
 
 async def test_name_that_cannot_be_is_told_with_its_place(tmp_path):

@@ -55,7 +55,7 @@ def roll_back(migration: Migration, told: Told = lambda _: None, *, force: bool 
     Args:
         migration: The plan; the caller holds the lock.
         told: Hears of each file.
-        force: Also restore files that somebody changed after the plan was applied.
+        force: Also restore files that somebody changed or removed after the plan was applied.
 
     Returns:
         How many files were restored.
@@ -66,7 +66,8 @@ def roll_back(migration: Migration, told: Told = lambda _: None, *, force: bool 
     journal = migration.journal
     if journal is None:
         return 0
-    with _opened(migration.plan.root, [entry.path for entry in journal.entries]) as opened:
+    paths = [entry.path for entry in journal.entries]
+    with _opened(migration.plan.root, paths, makes_folders=force) as opened:
         backups = _backups(migration, journal, opened, force=force)
         restored = _restore(migration, journal, opened, backups, told)
         migration.write_journal(attrs.evolve(journal, step=Step.ROLLED_BACK))
@@ -74,9 +75,11 @@ def roll_back(migration: Migration, told: Told = lambda _: None, *, force: bool 
 
 
 @contextmanager
-def _opened(root: str, paths: list[str]) -> Iterator[dict[str, ProjectFile]]:
+def _opened(root: str, paths: list[str], *, makes_folders: bool = False) -> Iterator[dict[str, ProjectFile]]:
     with ExitStack() as stack:
-        yield {path: stack.enter_context(project_file(root, path)) for path in paths}
+        yield {
+            path: stack.enter_context(project_file(root, path, makes_folders=makes_folders)) for path in paths
+        }
 
 
 def _waiting(

@@ -122,7 +122,8 @@ def _planned(file: TreeFile, found: Inspection) -> PlannedFile:
 
 def _diff(path: str, before: bytes, after: bytes) -> str:
     old, new = (_lines(data) for data in (before, after))
-    lines = difflib.unified_diff(old, new, f"a/{path}", f"b/{path}", n=0)
+    name = path.replace("\n", "?")
+    lines = difflib.unified_diff(old, new, f"a/{name}", f"b/{name}", n=0)
     return "".join(
         line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines
     )

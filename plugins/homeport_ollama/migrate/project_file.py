@@ -146,8 +146,13 @@ class ProjectFile:
 
 
 @contextmanager
-def project_file(root: str, path: str) -> Iterator[ProjectFile]:
+def project_file(root: str, path: str, *, makes_folders: bool = False) -> Iterator[ProjectFile]:
     """Open the folder of a file step by step, so that no link leads out of the project.
+
+    Args:
+        root: The project.
+        path: Of the file, relative to it.
+        makes_folders: Whether folders on the way that are missing are made.
 
     Raises:
         StoreError: A folder is missing, or is a link.
@@ -160,6 +165,9 @@ def project_file(root: str, path: str) -> Iterator[ProjectFile]:
         try:
             folder = os.open(root, _FOLDER_FLAGS)
             for part in parts[:-1]:
+                if makes_folders:
+                    with suppress(FileExistsError):
+                        os.mkdir(part, dir_fd=folder)
                 inner = os.open(part, _FOLDER_FLAGS, dir_fd=folder)
                 os.close(folder)
                 folder = inner

@@ -50,6 +50,8 @@ def root_of(folder: str) -> Path:
         raise InvalidRequestError(f"{folder!r} cannot be entered: {error}") from error
     if not root.is_dir():
         raise InvalidRequestError(f"{folder!r} is no folder; name the folder of a project")
+    if not _is_text(str(root)):
+        raise InvalidRequestError(f"{folder!r} is no UTF-8; rename the folder")
     return root
 
 
@@ -72,7 +74,7 @@ def tree_files(root: Path) -> Iterator[TreeFile]:
                 return
             found = _read(path, relative.as_posix(), kind)
             if found is not None:
-                yield found
+                yield found if _is_text(found.path) else _unnamable(found)
 
 
 def _read(path: Path, relative: str, kind: FileKind) -> TreeFile | None:
@@ -94,6 +96,21 @@ def _read(path: Path, relative: str, kind: FileKind) -> TreeFile | None:
     if b"\0" in data:
         obstacle = "it is no text in UTF-8"
     return TreeFile(relative, kind, data, obstacle)
+
+
+def _is_text(path: str) -> bool:
+    """Say whether a path is UTF-8, as plans and reports are."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unnamable(file: TreeFile) -> TreeFile:
+    """Tell of a file whose name no plan can hold, in a spelling that it can."""
+    path = file.path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return TreeFile(path, file.kind, b"", "its name is no UTF-8; change it by hand")
 
 
 def _linked(path: Path, relative: str, kind: FileKind) -> TreeFile | None:

@@ -73,6 +73,23 @@ class ModelDefinition:
     warnings: tuple[str, ...] = ()
 
 
+def parameter_value(name: str, text: str) -> object:
+    """Read the value of a parameter.
+
+    Raises:
+        ValueError: There is no such parameter, or it is of another kind; says so for people.
+    """
+    if name in DEPRECATED:
+        raise ValueError(f"parameter {name} is deprecated, it has no effect")
+    if name not in _READERS:
+        raise ValueError(f"unknown parameter '{name}'")
+    read, kind = _READERS[name]
+    try:
+        return read(text)
+    except ValueError as error:
+        raise ValueError(f"parameter {name} must be {kind}, got {text!r:.80}") from error
+
+
 def read_definition(text: str) -> ModelDefinition:
     """Read a Modelfile.
 
@@ -112,14 +129,10 @@ def _faults(found: Iterable[Instruction]) -> Iterable[str]:
 def _parameter_faults(each: Instruction) -> Iterable[str]:
     if each.key in DEPRECATED:
         return
-    if each.key not in _READERS:
-        yield each.fault(f"unknown parameter '{each.key}'")
-        return
-    read, kind = _READERS[each.key]
     try:
-        read(each.value)
-    except ValueError:
-        yield each.fault(f"parameter {each.key} must be {kind}, got {each.value!r:.80}")
+        parameter_value(each.key, each.value)
+    except ValueError as error:
+        yield each.fault(str(error))
 
 
 def _parameters(found: Iterable[Instruction]) -> Mapping[str, object]:

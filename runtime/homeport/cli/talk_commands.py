@@ -8,13 +8,14 @@ import click
 
 from homeport.cli.answer_form import parse_form
 from homeport.cli.create import creation_steps
+from homeport.cli.model_definition import parameter_value
 from homeport.cli.pulling import describe, ensure_model
 from homeport.cli.show import SECTIONS, overview, part
 from homeport.cli.talk import Talk
 from homeport.cli.talk_help import HELP, SET_HELP, SHORTCUTS, SHOW_HELP
 from homeport.cli.text import harmless_line
 from homeport.cli.thinking_levels import parse_think
-from homeport.cli.typed_lines import TypedCommand, option_value
+from homeport.cli.typed_lines import TypedCommand
 
 Action = Callable[[Talk, Sequence[str]], str]
 """Does what the words after a command say, and gives what to tell the user."""
@@ -112,7 +113,11 @@ def _set_parameter(talk: Talk, words: Sequence[str]) -> str:
     if not values:
         talk.manner = attrs.evolve(talk.manner, options=kept)
         return f"The parameter {harmless_line(name)!r} is left to the model."
-    value = option_value(name, tuple(values))
+    try:
+        found = [parameter_value(name, word) for word in (values if name == "stop" else [" ".join(values)])]
+    except ValueError as error:
+        return f"Couldn't set parameter: {harmless_line(str(error))}"
+    value = found if name == "stop" else found[0]
     talk.manner = attrs.evolve(talk.manner, options={**kept, name: value})
     return f"Set parameter {harmless_line(name)!r} to {harmless_line(' '.join(values))!r}."
 

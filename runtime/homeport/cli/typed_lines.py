@@ -1,11 +1,8 @@
 """From lines typed at the prompt to what is meant: a message, a command, or more lines to come."""
 
-import json
-
 import attrs
 
 _FENCE = '"""'
-_LIST_OPTIONS = frozenset({"stop"})
 
 
 @attrs.frozen
@@ -74,19 +71,3 @@ class LineReader:
         if command is not None:
             return attrs.evolve(command, words=(*command.words, whole))
         return TypedMessage(whole) if whole.strip() else None
-
-
-def option_value(name: str, words: tuple[str, ...]) -> object:
-    """Read the value of an option: numbers and booleans as such, stop texts always as a list."""
-    values = [_scalar(word) for word in words]
-    if name in _LIST_OPTIONS:
-        return [str(value) for value in values]
-    return values[0] if len(values) == 1 else values
-
-
-def _scalar(word: str) -> object:
-    try:
-        value = json.loads(word)
-    except ValueError:
-        return word
-    return value if isinstance(value, bool | int | float | str) else word

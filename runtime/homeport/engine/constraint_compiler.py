@@ -16,7 +16,7 @@ from loguru import logger
 from homeport.domain.constraint import Constraint, ConstraintKind
 from homeport.domain.errors import InvalidRequestError, UnsupportedError
 from homeport.domain.tools import ToolChoice, ToolOffer
-from homeport.engine.json_schema import any_object, enforceable_schema, parse_schema
+from homeport.engine.json_schema import any_object, arguments_schema, enforceable_schema, parse_schema
 from homeport.engine.matcher import Matcher
 from homeport.engine.tokenizer import TextTokenizer
 from homeport.engine.tool_formats import ToolFormat
@@ -51,7 +51,7 @@ class Grammar:
 
 
 class ConstraintCompiler:
-    """Compiles the forms of answers for one model; the vocabulary is read when the first one comes.
+    """Compiles the forms of answers for one model; the vocabulary is read once, before the first.
 
     It may be used in several threads.
 
@@ -64,8 +64,10 @@ class ConstraintCompiler:
         self._tokenizer = tokenizer
         self._vocabulary_size = vocabulary_size
         self._vocabulary: LLTokenizer | None = None
+        self._fault = ""
         self._reading = threading.Lock()
         self._compiled: OrderedDict[Grammar, LLMatcher] = OrderedDict()
+        self._remembering = threading.Lock()
 
     def grammar(
         self, constraint: Constraint | None, offer: ToolOffer | None, tool_format: ToolFormat | None
@@ -90,10 +92,11 @@ class ConstraintCompiler:
 
     def known(self, grammar: Grammar) -> Matcher | None:
         """Give a matcher for a grammar that was compiled before."""
-        compiled = self._compiled.get(grammar)
-        if compiled is None or self._vocabulary is None:
-            return None
-        self._compiled.move_to_end(grammar)
+        with self._remembering:
+            compiled = self._compiled.get(grammar)
+            if compiled is None or self._vocabulary is None:
+                return None
+            self._compiled.move_to_end(grammar)
         return self._matcher(compiled, self._vocabulary, grammar)
 
     def compile(self, grammar: Grammar) -> Matcher:
@@ -103,7 +106,7 @@ class ConstraintCompiler:
             InvalidRequestError: It is broken, too large, or allows no answer.
             UnsupportedError: The model's tokenizer cannot be constrained.
         """
-        vocabulary = self._read_vocabulary()
+        vocabulary = self.read_vocabulary()
         started = time.perf_counter()
         compiled = LLMatcher(vocabulary, grammar.text, log_level=0, limits=_limits())
         if compiled.is_error():
@@ -112,9 +115,10 @@ class ConstraintCompiler:
         logger.debug(
             "compiled a grammar of {} bytes in {:.4f} s", len(grammar.text), time.perf_counter() - started
         )
-        self._compiled[grammar] = compiled
-        while len(self._compiled) > MOST_GRAMMARS:
-            self._compiled.popitem(last=False)
+        with self._remembering:
+            self._compiled[grammar] = compiled
+            while len(self._compiled) > MOST_GRAMMARS:
+                self._compiled.popitem(last=False)
         return self._matcher(compiled, vocabulary, grammar)
 
     def _try(self, matcher: Matcher) -> None:
@@ -137,22 +141,30 @@ class ConstraintCompiler:
             give_up=lambda: self._compiled.pop(grammar, None),
         )
 
-    def _read_vocabulary(self) -> LLTokenizer:
-        """Read the vocabulary once: 0.25 s for 49,152 tokens."""
+    def read_vocabulary(self) -> LLTokenizer:
+        """Read the vocabulary once: 0.25 s for 49,152 tokens, with Python's lock held.
+
+        Raises:
+            UnsupportedError: The model's tokenizer cannot be constrained.
+        """
         with self._reading:
+            if self._vocabulary is None and not self._fault:
+                self._try_to_read()
             if self._vocabulary is None:
-                started = time.perf_counter()
-                size = max(self._vocabulary_size, self._tokenizer.size)
-                ends = sorted(token for token in self._tokenizer.stop_tokens if token < size)
-                try:
-                    self._vocabulary = LLTokenizer(
-                        self._tokenizer.definition(), n_vocab=size, eos_token=ends or None
-                    )
-                except Exception as error:
-                    message = f"answers of this model cannot be given a form: {error}"
-                    raise UnsupportedError(message, field=_FORMAT_FIELD) from error
-                logger.debug("read a vocabulary for grammars in {:.3f} s", time.perf_counter() - started)
+                message = f"answers of this model cannot be given a form: {self._fault}"
+                raise UnsupportedError(message, field=_FORMAT_FIELD)
             return self._vocabulary
+
+    def _try_to_read(self) -> None:
+        started = time.perf_counter()
+        size = max(self._vocabulary_size, self._tokenizer.size)
+        ends = sorted(token for token in self._tokenizer.stop_tokens if token < size)
+        try:
+            definition = self._tokenizer.definition()
+            self._vocabulary = LLTokenizer(definition, n_vocab=size, eos_token=ends or None)
+        except Exception as error:  # noqa: BLE001 - the library has no errors of its own
+            self._fault = str(error) or type(error).__name__
+        logger.debug("read a vocabulary for grammars in {:.3f} s", time.perf_counter() - started)
 
 
 def must_call(offer: ToolOffer) -> bool:
@@ -188,7 +200,7 @@ def _calls(offer: ToolOffer, tool_format: ToolFormat, *, is_free: bool) -> Mappi
     if offer.choice is ToolChoice.NONE or (is_free and not must_call(offer)):
         return None
     tools = tuple(
-        attrs.evolve(tool, parameters=enforceable_schema(dict(tool.parameters), _TOOLS_FIELD))
+        attrs.evolve(tool, parameters=arguments_schema(tool.parameters, _TOOLS_FIELD))
         for tool in offer.tools
         if not offer.name or tool.name == offer.name
     )

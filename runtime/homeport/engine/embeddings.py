@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.errors import ContextOverflowError, InvalidRequestError
 from homeport.engine.tokenizer import TextTokenizer
-from homeport.plugin.protocols import TokenModel, TokenModelFacts
+from homeport.plugin.token_model import TokenModel, TokenModelFacts
 
 EMBED_OVERFLOW = "the input length exceeds the context length"
 SLICE_TOKENS = 2048

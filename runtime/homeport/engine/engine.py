@@ -24,11 +24,11 @@ from homeport.engine.sampler import Logits
 from homeport.engine.scheduler import Scheduler, Step
 from homeport.engine.sequence import Sequence
 from homeport.engine.tokenizer import TextTokenizer
-from homeport.plugin.protocols import LoadPlan, TokenBatch, TokenModel, TokenModelFacts
+from homeport.plugin.token_model import LoadPlan, TokenBatch, TokenModel, TokenModelFacts
 
 _DEFAULTS = EngineOptions()
-_SUBMIT_WAIT_SECONDS = 0.02
-"""A grammar mostly compiles in 1 ms; so long a request waits for it before the next step."""
+_SUBMIT_WAIT_SECONDS = 0.005
+"""A grammar mostly compiles in 1 ms; so long all wait for it, lest its request miss a step."""
 _IDLE_WAIT_SECONDS = 0.05
 """While nothing else is to be done: as long as a cancelled request may go unheard."""
 
@@ -136,6 +136,15 @@ class Engine:
         if self._embeddings:
             events += self._embed(self._embeddings.popleft())
         return events
+
+    def prepare(self) -> None:
+        """Do what a later request would have to wait for; for a time in which nothing else is to be done."""
+        if not self._facts.generates:
+            return
+        try:
+            self._compiler.read_vocabulary()
+        except UnsupportedError as error:
+            logger.debug("{}", error)
 
     def fit_memory(self, spare_bytes: int) -> None:
         """Let the cache shrink while the machine runs out of memory, and grow again later.

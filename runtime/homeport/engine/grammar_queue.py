@@ -12,10 +12,36 @@ from homeport.engine.constraint_compiler import ConstraintCompiler, Grammar
 from homeport.engine.matcher import Matcher
 from homeport.engine.prompts import EncodedPrompt
 
-MOST_COMPILE_SECONDS = 2.0
+MOST_COMPILE_SECONDS = 5.0
 """A grammar that takes longer is refused; its thread goes on in vain, for up to a minute with the worst."""
+MOST_QUEUE_SECONDS = 10.0
+"""So long a grammar waits for a thread."""
 _THREADS = 2
 """So that one such grammar does not hold up all others."""
+
+
+class Compilation:
+    """A grammar on its way through a thread.
+
+    Args:
+        compiler: Of the model.
+        grammar: To compile.
+
+    Attributes:
+        grammar: As given.
+        began_at: When it had a thread and the vocabulary, on the monotonic clock; None before.
+    """
+
+    def __init__(self, compiler: ConstraintCompiler, grammar: Grammar) -> None:
+        self._compiler = compiler
+        self.grammar = grammar
+        self.began_at: float | None = None
+
+    def run(self) -> Matcher:
+        """Compile; reading the vocabulary is not this grammar's own time."""
+        self._compiler.read_vocabulary()
+        self.began_at = time.monotonic()
+        return self._compiler.compile(self.grammar)
 
 
 @attrs.frozen(kw_only=True)
@@ -25,23 +51,32 @@ class Waiting:
     Attributes:
         request: What is asked.
         prompt: Of it, encoded.
-        grammar: Of its form.
-        task: Compiles the grammar.
-        due: When to give up, on the monotonic clock.
+        compilation: Of the grammar of its form.
+        task: Runs that.
+        came_at: When it came, on the monotonic clock.
     """
 
     request: GenerationRequest
     prompt: EncodedPrompt
-    grammar: Grammar
+    compilation: Compilation
     task: Future[Matcher]
-    due: float
+    came_at: float
+
+    def is_over(self, now: float) -> bool:
+        """Say whether there is nothing to wait for any more; a grammar that got no thread is given up."""
+        if self.task.done():
+            return True
+        began_at = self.compilation.began_at
+        if began_at is not None:
+            return now >= began_at + MOST_COMPILE_SECONDS
+        return now >= self.came_at + MOST_QUEUE_SECONDS and self.task.cancel()
 
 
 class GrammarQueue:
     """Compiles grammars without holding up the steps of running sequences.
 
-    Most take a millisecond, the first one waits for the vocabulary too (0.25 s, with Python's lock held), and
-    hostile ones take seconds.
+    Most take a few milliseconds, the first one may wait for the vocabulary too, and hostile ones take
+    seconds.
 
     Args:
         compiler: Of the model.
@@ -59,9 +94,12 @@ class GrammarQueue:
         """Let a request wait for a grammar."""
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="grammars")
-        task = self._threads.submit(self._compiler.compile, grammar)
-        due = time.monotonic() + MOST_COMPILE_SECONDS
-        self._waiting.append(Waiting(request=request, prompt=prompt, grammar=grammar, task=task, due=due))
+        compilation = Compilation(self._compiler, grammar)
+        task = self._threads.submit(compilation.run)
+        now = time.monotonic()
+        self._waiting.append(
+            Waiting(request=request, prompt=prompt, compilation=compilation, task=task, came_at=now)
+        )
 
     def cancel(self, request_id: str) -> None:
         """Forget the requests of an id."""
@@ -79,7 +117,7 @@ class GrammarQueue:
         if self._waiting and seconds:
             wait([waiting.task for waiting in self._waiting], timeout=seconds, return_when=FIRST_COMPLETED)
         now = time.monotonic()
-        over = [waiting for waiting in self._waiting if waiting.task.done() or now >= waiting.due]
+        over = [waiting for waiting in self._waiting if waiting.is_over(now)]
         self._waiting = [waiting for waiting in self._waiting if waiting not in over]
         yield from over
 
@@ -91,10 +129,10 @@ def matcher_of(waiting: Waiting) -> Matcher:
         InvalidRequestError: The grammar is broken, or compiling takes too long.
         OverloadedError: Others that take too long were before it.
     """
+    if waiting.task.cancelled():
+        raise OverloadedError("the threads that compile grammars are busy")
     if waiting.task.done():
         return waiting.task.result()
-    if waiting.task.cancel():
-        raise OverloadedError("the threads that compile grammars are busy")
-    field = waiting.grammar.field
+    field = waiting.compilation.grammar.field
     message = f"invalid {field}: compiling it takes longer than {MOST_COMPILE_SECONDS:g} s"
     raise InvalidRequestError(message, field=field, hint="Make it smaller, or its patterns simpler")

@@ -34,6 +34,13 @@ LAYOUT: Mapping[str, object] = {
 """One way to write each value: blanks as Python's ``json`` puts them, and no escapes that hide a key."""
 
 _MOST_ANY_DEPTH = 8
+_NAMING = frozenset(
+    {
+        *("$ref", "additionalProperties", "allOf", "anyOf", "minProperties", "oneOf", "patternProperties"),
+        "required",
+    }
+)
+"""Keywords that speak of keys beside ``properties``."""
 _TYPES = frozenset({"array", "boolean", "integer", "null", "number", "object", "string"})
 _KEPT = frozenset(
     {
@@ -96,6 +103,18 @@ def enforceable_schema(schema: object, field: str) -> dict[str, Any]:
     root = reader.read({} if schema is True else schema, "#", 0)
     reader.check_references()
     return {**close_objects(root), "x-guidance": dict(LAYOUT)}
+
+
+def arguments_schema(parameters: Mapping[str, object], field: str) -> dict[str, Any]:
+    """Give the enforced schema of a call's arguments: an object, empty where the tool names no keys.
+
+    Raises:
+        InvalidRequestError: As of :func:`enforceable_schema`.
+    """
+    schema = {**parameters, "type": "object"}
+    if not schema.get("properties") and not schema.keys() & _NAMING:
+        schema["additionalProperties"] = False
+    return enforceable_schema(schema, field)
 
 
 def any_object() -> dict[str, Any]:

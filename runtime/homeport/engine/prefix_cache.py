@@ -9,7 +9,7 @@ from loguru import logger
 from homeport.engine.block_trie import BLOCK_TOKENS, BlockTrie
 from homeport.engine.shared_prefix import shared_length
 from homeport.engine.slots import SlotPool
-from homeport.plugin.protocols import TokenModel
+from homeport.plugin.token_model import TokenModel
 
 _TRIM_TOKENS = 256
 """Least that is given back of a remembered sequence: a release is a call to the system for each head."""

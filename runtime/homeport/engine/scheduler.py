@@ -13,7 +13,7 @@ from homeport.engine.prompt_budget import PromptBudget
 from homeport.engine.prompt_scores import MOST_SCORED_TOKENS
 from homeport.engine.sequence import Sequence
 from homeport.engine.waiting_list import WaitingList, standing, urgency
-from homeport.plugin.protocols import TokenBatch, TokenRow
+from homeport.plugin.token_model import TokenBatch, TokenRow
 
 RESERVE_TOKENS = 128
 """Room beyond its tokens that a sequence needs to be admitted, so that it is not swapped out at once."""

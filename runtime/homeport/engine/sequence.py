@@ -19,7 +19,7 @@ from homeport.engine.prompt_scores import PromptScores
 from homeport.engine.sampler import Logits, Sampler
 from homeport.engine.tokenizer import TextTokenizer
 from homeport.engine.transcript import Transcript
-from homeport.plugin.protocols import TokenRow
+from homeport.plugin.token_model import TokenRow
 
 
 class Sequence:

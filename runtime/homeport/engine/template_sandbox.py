@@ -17,6 +17,7 @@ from jinja2 import Template, nodes, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 
 MOST_OUTPUT = 64 * 1024 * 1024
 """Characters of a rendered conversation, and of any text on the way; a request's body has half of that."""
@@ -34,6 +35,13 @@ _GROWING = frozenset(
     }
 )  # fmt: skip
 """Filters and methods that make a text of the size of two of their arguments multiplied, at most."""
+_PASSING = frozenset(
+    {
+        "attr", "count", "d", "default", "first", "groupby", "items", "last", "length", "map", "random",
+        "reject", "rejectattr", "reverse", "select", "selectattr",
+    }
+)  # fmt: skip
+"""Filters that neither write nor compare what the values given to them hold."""
 _WIDTH = re.compile(r"\d{5}")
 """A width within a format is under 10,000."""
 
@@ -64,6 +72,29 @@ class Budget:
         if size > MOST_OUTPUT or self.characters < 0:
             raise _too_long()
 
+    def hold(self, *values: object) -> None:
+        """Refuse lists and mappings that are too long as a text: what they hold twice is written twice.
+
+        Thirty lists that each hold the one before twice are short to tell, and have 2^30 items.
+        """
+        known: dict[int, int] = {}
+        for value in values:
+            if self._whole_size(value, known) > MOST_OUTPUT:
+                raise _too_long()
+
+    def _whole_size(self, value: object, known: dict[int, int]) -> int:
+        if isinstance(value, str):
+            return len(value)
+        if isinstance(value, Namespace):
+            raise SecurityError("a namespace cannot be written or be part of a value")
+        if not isinstance(value, list | tuple | Mapping):
+            return 1
+        if id(value) not in known:
+            self.step()
+            parts = (*value.keys(), *value.values()) if isinstance(value, Mapping) else value
+            known[id(value)] = 1 + sum([self._whole_size(part, known) for part in parts])
+        return known[id(value)]
+
 
 class TemplateSandbox(ImmutableSandboxedEnvironment):
     """Compiles templates and renders them within bounds.
@@ -83,8 +114,10 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         self.budget = Budget()
         known = {**self.filters, **filters}
         self.filters = {name: self._bounded(name, function) for name, function in known.items()}
+        del self.globals["lipsum"]
         self.filters["_counted"] = _counted
         self.filters["_written"] = _written
+        self.filters["_held"] = _held
 
     def rendered(self, template: Template, values: Mapping[str, object]) -> str:
         """Render within a budget of its own.
@@ -105,6 +138,8 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         tree = super()._parse(source, name, filename)
         for loop in tree.find_all(nodes.For):
             loop.iter = _filter(loop.iter, "_counted")
+        for made in tree.find_all((nodes.List, nodes.Tuple, nodes.Dict)):
+            _hold_parts(made)
         for joined in tree.find_all(nodes.Concat):
             joined.nodes = [_filter(node, "_written") for node in joined.nodes]
         for output in tree.find_all(nodes.Output):
@@ -121,6 +156,7 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         if operator == "%" and isinstance(left, str):
             self._check_format(left)
             self._check_product((left, *(right if isinstance(right, tuple) else (right,))))
+            self.budget.hold(right)
         value = super().call_binop(context, operator, left, right)
         self.budget.write(value)
         return value
@@ -132,7 +168,10 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         owner = getattr(method, "__self__", None)
         if isinstance(owner, str):
             self._check_growth(method.__name__, (owner, *args, *values.values()))
+            self.budget.hold(*args, *values.values())
         result = super().call(context, function, *args, **values)
+        if isinstance(result, dict):
+            self.budget.hold(result)
         self.budget.write(result)
         return result
 
@@ -140,6 +179,8 @@ class TemplateSandbox(ImmutableSandboxedEnvironment):
         @functools.wraps(function)
         def call(*args: Any, **values: Any) -> Any:  # noqa: ANN401 - any filter
             self._check_growth(name, (*args, *values.values()))
+            if name not in _PASSING:
+                self.budget.hold(*args, *values.values())
             result = function(*args, **values)
             self.budget.write(result)
             return result
@@ -185,7 +226,15 @@ def _counted(context: Context, values: Iterable[object]) -> Iterator[object]:
 
 @pass_context
 def _written(context: Context, value: object) -> object:
-    _budget_of(context).write(value)
+    budget = _budget_of(context)
+    budget.write(value)
+    budget.hold(value)
+    return value
+
+
+@pass_context
+def _held(context: Context, value: object) -> object:
+    _budget_of(context).hold(value)
     return value
 
 
@@ -197,6 +246,17 @@ def _budget_of(context: Context) -> Budget:
 
 def _filter(node: nodes.Node, name: str) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
+def _hold_parts(made: nodes.Node) -> None:
+    """Let what a list or a mapping is made of be looked at."""
+    if isinstance(made, nodes.Dict):
+        for pair in made.items:
+            pair.value = _filter(pair.value, "_held")
+    elif isinstance(made, nodes.List) or (isinstance(made, nodes.Tuple) and made.ctx == "load"):
+        made.items = [
+            item if isinstance(item, nodes.Const) else _filter(item, "_held") for item in made.items
+        ]
 
 
 def _expression(node: nodes.Expr) -> nodes.Expr:

@@ -9,10 +9,9 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 import attrs
-from loguru import logger
 
 from homeport.config.structuring import unstructure
-from homeport.domain.errors import InvalidRequestError, PullError, StoreError
+from homeport.domain.errors import InvalidRequestError, PullError
 from homeport.domain.quantisation import WeightsWish
 from homeport.models.aliases import AliasTable
 from homeport.models.background import uninterrupted
@@ -28,7 +27,8 @@ from homeport.models.manifest import CREATED, Manifest
 from homeport.models.names import ModelName
 from homeport.models.quantisation_names import NamedQuantisation
 from homeport.models.records import encode_record
-from homeport.models.store import ModelStore, StoredModel
+from homeport.models.store import ModelStore, store_writing
+from homeport.models.stored_model import StoredModel
 from homeport.models.uploads import UploadedFolder, UploadSource
 from homeport.plugin.imports import reference_to
 from homeport.plugin.protocols import Artifact
@@ -121,12 +121,8 @@ class Creator:
         turn = self._turns.setdefault(creation.name, asyncio.Lock())
         async with turn:
             base = await self._base(creation.base, flight) if creation.base else None
-            try:
+            with store_writing(f"creating {creation.name.display}"):
                 await self._make(creation, base, flight)
-            except StoreError as error:
-                # Where the store is, and what its disk says, is for the log only.
-                logger.error("creating {} failed: {}", creation.name.display, error)
-                raise PullError("the model store cannot be written", hint=error.hint) from error
         flight.report(PullProgress(status="success"))
 
     async def _base(self, name: str, flight: Flight) -> StoredModel:
@@ -140,7 +136,7 @@ class Creator:
                     flight.report(progress)
         found = await asyncio.to_thread(self.find, name)
         if found is None:
-            raise PullError(f"{name!r} was removed while a model was made from it")
+            raise _removed(name)
         return found
 
     @property
@@ -262,12 +258,23 @@ def _said(creation: Creation, base: StoredModel | None) -> Definition:
 
 
 def _link_entry(base: StoredModel, staged: Path) -> Manifest:
-    """Give all files of an entry a further name, and describe them as those of a new model."""
+    """Give all files of an entry a further name, and describe them as those of a new model.
+
+    Raises:
+        PullError: The entry has gone meanwhile.
+    """
     for file in base.manifest.files:
-        with suppress(FileExistsError):
-            link_file(base.folder / file.path, staged / file.path)
+        try:
+            with suppress(FileExistsError):
+                link_file(base.folder / file.path, staged / file.path)
+        except FileNotFoundError as error:
+            raise _removed(base.name.display) from error
     parent = base.name.full
     return attrs.evolve(base.manifest, source=CREATED, parent=parent)
+
+
+def _removed(name: str) -> PullError:
+    return PullError(f"{name!r} was removed while a model was made from it")
 
 
 def _report_kept(manifest: Manifest, flight: Flight) -> None:

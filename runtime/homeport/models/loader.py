@@ -16,8 +16,9 @@ from homeport.models.claim import Claim
 from homeport.models.footprint import Footprint
 from homeport.models.measurements import LoadShape, Measurements
 from homeport.models.room import Room
-from homeport.models.store import ModelStore, StoredModel
-from homeport.plugin.protocols import LoadPlan
+from homeport.models.store import ModelStore
+from homeport.models.stored_model import StoredModel
+from homeport.plugin.token_model import LoadPlan
 from homeport.worker.cores import usable_cores
 from homeport.worker.process import WorkerLaunch, WorkerProcess
 

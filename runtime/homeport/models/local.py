@@ -16,7 +16,8 @@ from homeport.models.framing import framed
 from homeport.models.manager import ModelManager
 from homeport.models.names import ModelName
 from homeport.models.shelves import Shelves
-from homeport.models.store import ModelStore, StoredModel
+from homeport.models.store import ModelStore
+from homeport.models.stored_model import StoredModel
 
 
 class LocalBackend:

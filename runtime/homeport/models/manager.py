@@ -20,7 +20,8 @@ from homeport.models.measurements import Measurements
 from homeport.models.residency import CLAIM_SECONDS, Residency
 from homeport.models.restarts import Restarts
 from homeport.models.room import Room
-from homeport.models.store import ModelStore, StoredModel
+from homeport.models.store import ModelStore
+from homeport.models.stored_model import StoredModel
 from homeport.worker.process import WorkerProcess
 
 if TYPE_CHECKING:

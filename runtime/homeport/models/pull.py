@@ -20,7 +20,7 @@ from homeport.models.fetch_process import FetchProcess
 from homeport.models.flight import Flight, Flights, PullProgress
 from homeport.models.manifest import CREATED, Manifest
 from homeport.models.names import DEFAULT_TAG, ModelName
-from homeport.models.store import ModelStore
+from homeport.models.store import ModelStore, store_writing
 from homeport.plugin.imports import reference_to
 from homeport.plugin.protocols import Artifact, ModelSource
 
@@ -124,13 +124,18 @@ class Puller:
         await self._flights.aclose()
 
     def _plan(self, wanted: ModelName, wish: WeightsWish, only: str | None) -> _Plan:
-        """Ask the sources: for the very name first, then for what the alias table says, then as a hub id."""
+        """Ask the sources: for the very name first, then for what the alias table says, then as a hub id.
+
+        Other tags of the same model come before what has to be downloaded: one may lie on this machine.
+        """
         alias = self._aliases.find(wanted)
         canonical = self._aliases.canonical(wanted)
         locators = [(wanted.display, wanted)]
         if alias is not None:
             revision = f"?revision={alias.revision}" if alias.revision else ""
             own = [alias.locator] if alias.locator else []
+            tags = [] if wanted.hub_id else [(name.display, name) for name in alias.names]
+            locators += tags
             locators += [(locator, canonical) for locator in (*own, f"hf:{alias.hub}{revision}")]
         elif wanted.hub_id is not None:
             quant = "" if wanted.tag == DEFAULT_TAG else f"?quant={wanted.tag}"
@@ -155,12 +160,8 @@ class Puller:
 
     async def _run(self, plan: _Plan, flight: Flight, *, force: bool) -> None:
         if force or not await self._is_sound(plan, flight):
-            try:
+            with store_writing(f"pulling {plan.name.display}"):
                 await self._fetch(plan, flight)
-            except StoreError as error:
-                # Where the store is, and what its disk says, is for the log only.
-                logger.error("pulling {} failed: {}", plan.name.display, error)
-                raise PullError("the model store cannot be written", hint=error.hint) from error
         flight.report(PullProgress(status="success"))
 
     async def _is_sound(self, plan: _Plan, flight: Flight) -> bool:

@@ -9,7 +9,7 @@ import attrs
 
 from homeport.domain.models import ResidentModel
 from homeport.models.loader import Loaded
-from homeport.models.store import StoredModel
+from homeport.models.stored_model import StoredModel
 from homeport.worker.process import WorkerProcess
 
 CLAIM_SECONDS = 1.0

@@ -29,12 +29,13 @@ class Shelves:
         self._tasks = tasks
         self._running: dict[ModelName, asyncio.Future[None]] = {}
         self._cooldown = Cooldown()
+        self._failing: dict[str, str] = {}
 
     def listed(self) -> dict[ModelName, ModelInfo]:
         """List what lies there by name; blocks on files. A shelf that fails is logged and left out."""
         found: dict[ModelName, ModelInfo] = {}
         for source, shelf in self._shelves.items():
-            for model in _asked(source, shelf):
+            for model in self._asked(source, shelf):
                 try:
                     found.setdefault(ModelName.parse(model.name), model)
                 except InvalidRequestError:
@@ -79,10 +80,14 @@ class Shelves:
             if not done.done():
                 done.set_exception(LoadError(f"taking {model.name} over was interrupted"))
 
-
-def _asked(source: str, shelf: Shelf) -> Sequence[ModelInfo]:
-    try:
-        return shelf.models()
-    except Exception as error:  # noqa: BLE001 - a source is a plugin and may raise anything
-        logger.warning("source {} cannot list its models: {!r}", source, error)
-        return ()
+    def _asked(self, source: str, shelf: Shelf) -> Sequence[ModelInfo]:
+        """List one shelf's models; that it fails is told when it begins or changes: every request asks."""
+        try:
+            models = shelf.models()
+        except Exception as error:  # noqa: BLE001 - a source is a plugin and may raise anything
+            if self._failing.get(source) != repr(error):
+                self._failing[source] = repr(error)
+                logger.warning("source {} cannot list its models: {!r}", source, error)
+            return ()
+        self._failing.pop(source, None)
+        return models

@@ -17,7 +17,7 @@ loop calls them through a thread.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,86 +25,19 @@ from pathlib import Path
 import attrs
 from loguru import logger
 
-from homeport.domain.errors import InvalidRequestError, ModelNotFoundError, StoreError
-from homeport.domain.models import Capability, ModelInfo
-from homeport.engine.template_traits import capabilities_of_template
+from homeport.domain.errors import InvalidRequestError, ModelNotFoundError, PullError, StoreError
 from homeport.models.durable import read_record, remove, sha256_of, sync, write_record
 from homeport.models.entry import check_entry, place_entry
 from homeport.models.incoming import Incoming
-from homeport.models.manifest import MANIFEST_FILE, Manifest
+from homeport.models.manifest import CREATED, MANIFEST_FILE, Manifest
 from homeport.models.names import ModelName
 from homeport.models.records import decode_record, encode_record
+from homeport.models.stored_model import StoredModel, StoreProblem, Survey
 
 _MAX_FILE_NAME_BYTES = 255
 _RECORD_SUFFIX = ".json"
 _LOCK_FILE = ".lock"
-
-
-@attrs.frozen(kw_only=True)
-class StoredModel:
-    """A model of the store under one of its names.
-
-    Attributes:
-        name: The name it was asked for by.
-        manifest: What is known of it.
-        digest: Name of its entry, 64 hexadecimal digits.
-        folder: Where its files are, in Hugging Face layout.
-        modified_at: When the name was given, in UTC.
-        size: Bytes of its files.
-    """
-
-    name: ModelName
-    manifest: Manifest
-    digest: str
-    folder: Path
-    modified_at: datetime
-    size: int
-
-    def info(self, backend: str) -> ModelInfo:
-        """Describe it as offered by a backend."""
-        manifest = self.manifest
-        return ModelInfo(
-            name=self.name.display,
-            digest=self.digest,
-            backend=backend,
-            size_bytes=self.size,
-            modified_at=self.modified_at,
-            capabilities=_capabilities(manifest),
-            family=manifest.family,
-            parameter_count=manifest.parameter_count,
-            quantization=manifest.quantization,
-            weights=manifest.weights,
-            weights_note=manifest.weights_note,
-            bits_per_weight=manifest.bits_per_weight,
-            context_length=manifest.context_length,
-            embedding_length=manifest.embedding_length,
-            license=manifest.license,
-            template=manifest.template,
-            written_template=manifest.written_template,
-            system=manifest.system,
-            messages=manifest.messages,
-            parent=manifest.parent,
-            requires=manifest.requires,
-            parameters=manifest.parameters,
-            facts=manifest.facts,
-            continues=True,
-        )
-
-
-@attrs.frozen
-class StoreProblem:
-    """A name whose entry cannot be used, and why."""
-
-    name: ModelName
-    error: StoreError
-
-
-@attrs.frozen
-class Survey:
-    """All names of a store: those that can be used, newest first, and those that cannot."""
-
-    models: tuple[StoredModel, ...]
-    problems: tuple[StoreProblem, ...]
+_ROOM_HINT = "make room or choose another folder with HOMEPORT_HOME"
 
 
 @attrs.frozen(kw_only=True)
@@ -175,19 +108,29 @@ class ModelStore:
         except FileNotFoundError:
             return 0
 
-    def verify(self, model: StoredModel) -> None:
+    def verify(self, model: StoredModel, hashed: MutableMapping[tuple[int, int], str] | None = None) -> None:
         """Hash every file of a model and compare with its manifest.
+
+        Args:
+            model: Which one.
+            hashed: SHA-256 of files by device and inode, read and written: models that were made from one
+                another share files, which are read once.
 
         Raises:
             StoreError: A file differs; names the model, the file and the command that mends it.
         """
+        known = {} if hashed is None else hashed
         for file in model.manifest.files:
+            path = model.folder / file.path
             try:
-                found = sha256_of(model.folder / file.path)
+                status = path.lstat()
+                place = (status.st_dev, status.st_ino)
+                found = known[place] = known.get(place) or sha256_of(path)
             except OSError as error:
-                raise _damaged(model.name, f"{file.path}: {error.strerror}") from error
+                raise _damaged(model.name, f"{file.path}: {error.strerror}", model.manifest) from error
             if found != file.sha256:
-                raise _damaged(model.name, f"sha256 of {file.path} is {found}, expected {file.sha256}")
+                cause = f"sha256 of {file.path} is {found}, expected {file.sha256}"
+                raise _damaged(model.name, cause, model.manifest)
 
     def free_bytes(self) -> int:
         """Bytes that the disk of the store has left for us."""
@@ -325,6 +268,7 @@ class ModelStore:
         return None
 
     def _read_entry(self, path: Path, name: ModelName, record_data: bytes) -> StoredModel:
+        manifest = None
         try:
             self._refuse_links(path)
             record = decode_record(_NameRecord, record_data)
@@ -334,9 +278,9 @@ class ModelStore:
             check_entry(folder, manifest)
             given_name = ModelName.parse(record.name)
         except OSError as error:
-            raise _damaged(name, f"{error.filename}: {error.strerror}") from error
+            raise _damaged(name, f"{error.filename}: {error.strerror}", manifest) from error
         except (StoreError, InvalidRequestError) as error:
-            raise _damaged(name, error.message) from error
+            raise _damaged(name, error.message, manifest) from error
         if given_name != name or manifest.digest != record.digest:
             raise _damaged(name, f"its record says {given_name.display}, its manifest {manifest.digest}")
         return StoredModel(
@@ -379,15 +323,26 @@ class ModelStore:
         except OSError as error:
             raise StoreError(
                 f"cannot write to the model store {self._root}: {error.strerror}",
-                hint="make room or choose another folder with HOMEPORT_HOME",
+                hint=_ROOM_HINT,
             ) from error
 
 
-def _capabilities(manifest: Manifest) -> frozenset[Capability]:
-    """Add what the template tells to what the weights can do."""
-    if Capability.COMPLETION not in manifest.capabilities:
-        return manifest.capabilities
-    return manifest.capabilities | capabilities_of_template(manifest.template)
+@contextmanager
+def store_writing(what: str) -> Iterator[None]:
+    """Name what cannot be written without saying where: the place, and what its disk says, is for the log.
+
+    Args:
+        what: Is being done, for the log.
+
+    Raises:
+        PullError: In the place of a ``StoreError`` or an ``OSError``.
+    """
+    try:
+        yield
+    except (StoreError, OSError) as error:
+        logger.error("{} failed: {}", what, error)
+        hint = error.hint if isinstance(error, StoreError) else _ROOM_HINT
+        raise PullError("the model store cannot be written", hint=hint) from error
 
 
 def _name_record(path: Path, name: ModelName) -> bytes | None:
@@ -399,8 +354,9 @@ def _name_record(path: Path, name: ModelName) -> bytes | None:
         raise _damaged(name, str(error)) from error
 
 
-def _damaged(name: ModelName, cause: str) -> StoreError:
-    return StoreError(
-        f"model {name.display!r} is damaged in the store: {cause}",
-        hint=f"fetch it again with: homeport pull {name.display} --force",
-    )
+def _damaged(name: ModelName, cause: str, manifest: Manifest | None = None) -> StoreError:
+    if manifest is not None and manifest.source == CREATED:
+        hint = f"make it again with: homeport create {name.display} -f FILE"
+    else:
+        hint = f"fetch it again with: homeport pull {name.display} --force"
+    return StoreError(f"model {name.display!r} is damaged in the store: {cause}", hint=hint)

@@ -6,7 +6,7 @@ from homeport.domain.errors import InvalidRequestError
 from homeport.domain.tools import Tool
 from homeport.server.quoting import shown
 from homeport.server.schemas.tools import OfferedTool
-from homeport.server.tool_offers import read_tool
+from homeport.server.tool_offers import read_each, read_tool
 
 _FUNCTION = "function"
 
@@ -15,9 +15,9 @@ def read_function_tools(sent: Sequence[OfferedTool] | None) -> list[Tool]:
     """Read the field ``tools``.
 
     Raises:
-        InvalidRequestError: One is no function, or malformed; names it.
+        InvalidRequestError: One is no function, or malformed, or they are too many; names it.
     """
-    return [_tool(f"tools[{place}]", tool) for place, tool in enumerate(sent or ())]
+    return read_each("tools", sent, _tool)
 
 
 def _tool(field: str, sent: OfferedTool) -> Tool:

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import TypeVar
 
 from homeport.domain.errors import InvalidRequestError
@@ -14,6 +14,7 @@ MAX_TOP_LOGPROBS = 20
 MAX_STOPS = 64
 MAX_EMBEDDING_INPUTS = 2048
 MAX_DIMENSIONS = 65_536
+LEAST_REPEAT_PENALTY = 1e-6
 MAX_CHOICES = 64
 """Sequences that one request may generate: prompts times ``n``."""
 
@@ -40,6 +41,15 @@ def within(
     raise InvalidRequestError(
         f"{label} must be {_bounds(low, high)}, got {shown(value)}", field=field or label
     )
+
+
+def bounded(field: str, value: NumberT | None, low: float, high: float = math.inf) -> NumberT | None:
+    """Check a number where it is given.
+
+    Raises:
+        InvalidRequestError: It is out of range.
+    """
+    return None if value is None else within(field, value, low, high)
 
 
 def _bounds(low: float, high: float) -> str:
@@ -69,11 +79,13 @@ def check_top_logprobs(value: int | None) -> None:
         raise InvalidRequestError(message, field="top_logprobs")
 
 
-def check_token_ids(field: str, tokens: Iterable[int]) -> None:
+def check_token_ids(field: str, tokens: Collection[int]) -> None:
     """Check that ids can be in a vocabulary at all; the model knows which are in its own.
 
     Raises:
         InvalidRequestError: One is negative or too large; names its place.
     """
+    if not tokens or (min(tokens) >= 0 and max(tokens) <= MAX_INTEGER):
+        return
     for place, token in enumerate(tokens):
         within(f"{field}[{place}]", token, 0, MAX_INTEGER, field=field)

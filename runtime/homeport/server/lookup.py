@@ -49,8 +49,8 @@ async def find_model(
 
 
 def reworded(error: ModelNotFoundError, name: str, missing: str | None = None) -> ModelNotFoundError:
-    """Say in other words that a model is unknown, keeping the suggestions."""
-    fresh = ModelNotFoundError(name, suggestions=error.suggestions)
+    """Say in other words that a model is unknown, keeping the suggestions and the hint."""
+    fresh = ModelNotFoundError(name, suggestions=error.suggestions, hint=error.hint)
     if missing is not None:
         fresh.message = missing.format(name)
     return fresh

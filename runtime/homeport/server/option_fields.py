@@ -7,11 +7,10 @@ import attrs
 
 from homeport.domain.errors import InvalidRequestError, StoreError
 from homeport.domain.models import ModelInfo
-from homeport.server.limits import MAX_INTEGER, MAX_SEED, MAX_STOPS, at_most, within
+from homeport.server.limits import LEAST_REPEAT_PENALTY, MAX_INTEGER, MAX_SEED, MAX_STOPS, at_most, within
 from homeport.server.options import Options
 
 _IGNORED_INTEGERS = ("num_keep", "num_batch", "num_thread", "num_gpu", "main_gpu", "draft_num_predict")
-_LEAST_REPEAT_PENALTY = 1e-6
 _UNLIMITED = -1
 """What Ollama takes ``num_predict`` 0 for, too."""
 
@@ -34,7 +33,7 @@ def read_options(given: Mapping[str, object] | None) -> Options:
         min_p=fields.number("min_p", 0, 1),
         typical_p=fields.number("typical_p", 0),
         repeat_last_n=fields.integer("repeat_last_n", -1, MAX_INTEGER),
-        repeat_penalty=fields.number("repeat_penalty", _LEAST_REPEAT_PENALTY),
+        repeat_penalty=fields.number("repeat_penalty", LEAST_REPEAT_PENALTY),
         presence_penalty=fields.number("presence_penalty"),
         frequency_penalty=fields.number("frequency_penalty"),
         seed=fields.integer("seed", -MAX_SEED, MAX_SEED),

@@ -28,7 +28,9 @@ def require_admin(request: web.Request, deed: str) -> None:
 
 
 def bounded_keep_alive(request: web.Request, seconds: float | None) -> float | None:
-    """Keep others than administrators from holding a model in memory for longer than the settings say.
+    """Keep others than administrators from deciding over memory.
+
+    They hold no model for longer than the settings say, and send none away that others use.
 
     Args:
         request: Being answered.
@@ -37,4 +39,4 @@ def bounded_keep_alive(request: web.Request, seconds: float | None) -> float | N
     if seconds is None or may(request, Scope.ADMIN):
         return seconds
     configured = request.app[RUNTIME].reload.settings.models.keep_alive
-    return min(seconds, keep_alive_seconds(configured))
+    return min(seconds, keep_alive_seconds(configured)) or None

@@ -18,9 +18,8 @@ from homeport.server.decisions.judging import judge
 from homeport.server.decisions.questions import yes_or_no
 from homeport.server.dialects import json_response
 from homeport.server.keep_alive import read_keep_alive
-from homeport.server.limits import MAX_EMBEDDING_INPUTS, MAX_INTEGER, at_most
+from homeport.server.limits import MAX_EMBEDDING_INPUTS, MAX_INTEGER, at_most, bounded
 from homeport.server.lookup import NOT_PULLED, find_model, required
-from homeport.server.openai.options import bounded
 from homeport.server.privileges import bounded_keep_alive
 from homeport.server.request_ids import generation_id
 from homeport.server.schemas import rerank as schema

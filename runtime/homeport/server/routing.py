@@ -16,13 +16,14 @@ from homeport.gateway.routing.planner import RoutePlanner
 from homeport.plugin.protocols import Candidate, Request
 from homeport.server.bodies import read_body
 from homeport.server.dialects import json_response
-from homeport.server.limits import MAX_EMBEDDING_INPUTS, MAX_INTEGER, at_most
+from homeport.server.limits import MAX_EMBEDDING_INPUTS, at_most
 from homeport.server.lookup import find_model, required
 from homeport.server.openai.messages import read_messages
-from homeport.server.openai.options import DEFAULTS, bounded, cuts_prompts, read_options
-from homeport.server.openai.tools import read_offered
+from homeport.server.openai.options import cuts_prompts, read_max_tokens, read_options
+from homeport.server.openai.tools import read_offered, wanted_of
 from homeport.server.option_fields import model_options
 from homeport.server.request_ids import generation_id
+from homeport.server.sampling_fields import DEFAULTS
 from homeport.server.schemas import routing as schema
 from homeport.server.state import OWNER, RUNTIME
 from homeport.server.terms import read_terms
@@ -47,11 +48,8 @@ async def routes(request: web.Request) -> web.StreamResponse:
 
 async def _generation(request: web.Request, body: schema.ExplainRequest) -> GenerationRequest:
     name = required(body.model)
-    model = await find_model(request, name)
-    newer = bounded("max_completion_tokens", body.max_completion_tokens, 1, MAX_INTEGER)
-    older = bounded("max_tokens", body.max_tokens, 1, MAX_INTEGER)
-    limit = older if newer is None else newer
-    options = read_options(body, limit).over(model_options(model)).over(DEFAULTS)
+    model = await find_model(request, name, wanted=wanted_of(body))
+    options = read_options(body, read_max_tokens(body)).over(model_options(model)).over(DEFAULTS)
     asked = read_terms(request, body.homeport)
     return GenerationRequest(
         id=generation_id(request),
@@ -59,7 +57,7 @@ async def _generation(request: web.Request, body: schema.ExplainRequest) -> Gene
         prompt=_prompt(body, model, name),
         sampling=options.sampling(top_logprobs=None),
         context_length=options.context_length,
-        truncate=cuts_prompts(body),
+        truncate=cuts_prompts(body.truncation),
         priority=asked.priority,
         owner=request[OWNER],
         terms=asked.terms,

@@ -11,7 +11,7 @@ from homeport.server.dialects import ANTHROPIC, dialect_of
 from homeport.server.hosts import HostPolicy
 from homeport.server.keys import STRANGER, Caller, KeyRing
 from homeport.server.origins import PREFLIGHT_HEADERS, OriginPolicy, cors_headers
-from homeport.server.request_ids import ANTHROPIC_HEADER, anthropic_id
+from homeport.server.request_ids import ANTHROPIC_HEADER, anthropic_id, request_id_of
 from homeport.server.request_ids import HEADER as REQUEST_ID_HEADER
 from homeport.server.routes import scope_of
 from homeport.server.scopes import Scope
@@ -83,9 +83,11 @@ def _admit(caller: Caller | None, scope: Scope) -> None:
 
 async def mark_response(request: web.Request, response: web.StreamResponse) -> None:
     """Add the request id, and what a browser needs, to every response."""
-    response.headers[REQUEST_ID_HEADER] = request[REQUEST_ID]
+    # What aiohttp refuses by itself, an Expect header it does not know, never met the middlewares.
+    name = request.get(REQUEST_ID) or request_id_of(request)
+    response.headers[REQUEST_ID_HEADER] = name
     if dialect_of(request.path) is ANTHROPIC:
-        response.headers[ANTHROPIC_HEADER] = anthropic_id(request[REQUEST_ID])
+        response.headers[ANTHROPIC_HEADER] = anthropic_id(name)
     response.headers[hdrs.SERVER] = _SERVER
     if ALLOWED_ORIGIN in request:
         response.headers.update(cors_headers(request[ALLOWED_ORIGIN]))

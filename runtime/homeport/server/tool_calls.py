@@ -1,5 +1,6 @@
 """Calls of tools within a conversation: read from requests, and tied to their results."""
 
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 
 import attrs
@@ -75,8 +76,9 @@ class _Ledger:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
-        self._open: dict[str, str] = {}
-        """Names of the calls without a result, by id."""
+        self._open: OrderedDict[str, None] = OrderedDict()
+        """Ids of the calls without a result, oldest first."""
+        self._open_by_name: defaultdict[str, OrderedDict[str, None]] = defaultdict(OrderedDict)
 
     def linked(self, message: Message) -> Message:
         if message.role is Role.TOOL:
@@ -87,13 +89,18 @@ class _Ledger:
 
     def _call(self, call: ToolCall) -> ToolCall:
         call = attrs.evolve(call, id=call.id or f"call_{len(self._names):08}")
-        self._names[call.id] = self._open[call.id] = call.name
+        self._close(call.id)
+        self._names[call.id] = call.name
+        self._open[call.id] = self._open_by_name[call.name][call.id] = None
         return call
 
     def _result(self, message: Message) -> Message:
-        answered = message.tool_call_id or next(
-            (key for key, name in self._open.items() if message.tool_name in ("", name)), ""
-        )
-        self._open.pop(answered, None)
+        waiting = self._open_by_name[message.tool_name] if message.tool_name else self._open
+        answered = message.tool_call_id or next(iter(waiting), "")
+        self._close(answered)
         name = message.tool_name or self._names.get(answered, "")
         return attrs.evolve(message, tool_call_id=answered, tool_name=name)
+
+    def _close(self, key: str) -> None:
+        if key in self._open:
+            del self._open[key], self._open_by_name[self._names[key]][key]

@@ -1,7 +1,8 @@
 """The tools that a request offers, bounded, and how they may be used."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from homeport.domain.errors import InvalidRequestError
 from homeport.domain.tools import Tool, ToolChoice, ToolOffer
@@ -11,6 +12,8 @@ from homeport.server.quoting import shown
 
 MAX_TOOLS = 128
 MAX_DESCRIPTION_CHARACTERS = 64 * 1024
+
+SentT = TypeVar("SentT")
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -38,6 +41,16 @@ def read_tool(
     return Tool(name=name, description=description or "", parameters=schema)
 
 
+def read_each(field: str, sent: Sequence[SentT] | None, read: Callable[[str, SentT], Tool]) -> list[Tool]:
+    """Read tools, each by its place, unless there are too many.
+
+    Raises:
+        InvalidRequestError: There are, or one is malformed.
+    """
+    at_most(field, len(sent or ()), MAX_TOOLS, "tools")
+    return [read(f"{field}[{place}]", tool) for place, tool in enumerate(sent or ())]
+
+
 def read_offer(
     tools: Sequence[Tool],
     choice: ToolChoice = ToolChoice.AUTO,
@@ -49,7 +62,7 @@ def read_offer(
     """Put tools and the choice among them together.
 
     Args:
-        tools: What :func:`read_tool` gave.
+        tools: What :func:`read_each` gave.
         choice: Whether one has to be called.
         name: The only one that may be called; empty leaves the choice to the model.
         parallel: Whether one answer may hold several calls.
@@ -59,9 +72,8 @@ def read_offer(
         None where there are no tools.
 
     Raises:
-        InvalidRequestError: There are too many, two of one name, none to choose from, or none of the name.
+        InvalidRequestError: There are two of one name, none to choose from, or none of the name.
     """
-    at_most("tools", len(tools), MAX_TOOLS, "tools")
     names = [tool.name for tool in tools]
     twice = next((each for place, each in enumerate(names) if each in names[:place]), None)
     if twice is not None:

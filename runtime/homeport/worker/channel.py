@@ -17,6 +17,7 @@ from homeport.domain.errors import (
     HomeportError,
     InvalidRequestError,
     LoadError,
+    OverloadedError,
     PluginError,
 )
 from homeport.domain.generation import (
@@ -41,7 +42,7 @@ from homeport.domain.generation import (
     Usage,
 )
 from homeport.engine.options import EngineOptions
-from homeport.plugin.protocols import LoadPlan, TokenModelFacts
+from homeport.plugin.token_model import LoadPlan, TokenModelFacts
 
 LENGTH_BYTES = 4
 MAX_FRAME_BYTES = 256 * 1024**2
@@ -320,7 +321,7 @@ _AT_LOAD: tuple[type[HomeportError], ...] = (PluginError, ConfigError)
 
 
 def _error_classes() -> dict[str, type[HomeportError]]:
-    found: dict[str, type[HomeportError]] = {}
+    found: dict[str, type[HomeportError]] = {OverloadedError.code: OverloadedError}
     open_classes: list[type[HomeportError]] = [InvalidRequestError, GenerationError, LoadError, *_AT_LOAD]
     while open_classes:
         cls = open_classes.pop()

@@ -19,7 +19,7 @@ from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.errors import LoadError, WorkerDiedError
 from homeport.domain.generation import Finished, GenerationEvent, GenerationRequest
 from homeport.engine.options import EngineOptions
-from homeport.plugin.protocols import LoadPlan, TokenModelFacts
+from homeport.plugin.token_model import LoadPlan, TokenModelFacts
 from homeport.worker.answers import Answer, Answers
 from homeport.worker.channel import (
     Accepted,

@@ -92,6 +92,7 @@ class WorkerServer:
         try:
             return self._inbox.get(timeout=_MEMORY_SECONDS if engine.cached_tokens else None)
         except queue.Empty:
+            engine.prepare()
             return None
         finally:
             self._waits = False

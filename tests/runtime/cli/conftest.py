@@ -19,7 +19,8 @@ import pytest
 
 from homeport.cli.address import Address
 from homeport.cli.client import Client
-from homeport.models.store import ModelStore, StoredModel
+from homeport.models.store import ModelStore
+from homeport.models.stored_model import StoredModel
 
 START_TIMEOUT_SECONDS = 30
 COMMAND_TIMEOUT_SECONDS = 60

@@ -1,6 +1,6 @@
 import pytest
 
-from homeport.cli.typed_lines import LineReader, TypedCommand, TypedMessage, option_value
+from homeport.cli.typed_lines import LineReader, TypedCommand, TypedMessage
 
 
 def fed(*lines):
@@ -61,25 +61,3 @@ def test_an_interrupt_forgets_the_open_message():
     assert reader.is_open
     reader.reset()
     assert reader.feed("new") == TypedMessage("new")
-
-
-@pytest.mark.parametrize(
-    ("words", "value"),
-    [
-        (("0.5",), 0.5),
-        (("7",), 7),
-        (("true",), True),
-        (("###",), "###"),
-        (("a", "b"), ["a", "b"]),
-        (("[1]",), "[1]"),
-    ],
-)
-def test_option_values_have_the_type_they_look_like(words, value):
-    """Numbers and booleans are sent as such, everything else as text."""
-    assert option_value("any", words) == value
-
-
-def test_stop_texts_are_always_a_list():
-    """One stop text is a list of one, and what looks like a number is a text."""
-    assert option_value("stop", ("5",)) == ["5"]
-    assert option_value("stop", ("a", "b")) == ["a", "b"]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 
 import attrs
 import pytest
@@ -15,6 +16,7 @@ from homeport import (
     InvalidRequestError,
     LoadPlan,
     Message,
+    OverloadedError,
     PromptAccepted,
     Role,
     Sampling,
@@ -26,6 +28,7 @@ from homeport import (
     ToolChoice,
     ToolOffer,
 )
+from homeport.engine import grammar_queue
 from homeport.engine.engine import Engine
 from homeport.engine.options import EngineOptions
 from homeport.engine.tokenizer import TextTokenizer
@@ -313,6 +316,87 @@ def test_cancelled_while_its_form_is_compiled(make_engine):
     assert engine.busy
     engine.cancel("a")
     assert not engine.busy
+
+
+class SlowlyRead(TextTokenizer):
+    """A tokenizer whose vocabulary takes longer to read than any grammar may take to compile."""
+
+    reads = 0
+
+    def definition(self):
+        self.reads += 1
+        threading.Event().wait(0.3)
+        return super().definition()
+
+
+def test_reading_the_vocabulary_is_not_the_time_of_a_grammar(tiny_folder, monkeypatch):
+    """On a machine under load the vocabulary takes seconds: no small form is refused for that."""
+    monkeypatch.setattr(grammar_queue, "MOST_COMPILE_SECONDS", 0.2)
+    model = ChecksumModel()
+    engine = Engine(model, model.load(tiny_folder, PLAN), SlowlyRead(tiny_folder), PLAN)
+    expression = Constraint(ConstraintKind.REGEX, "[ab]{3}")
+    told = run(engine, *(ask(f"{number}", expression) for number in range(4)))
+    assert all(len(text_of(events)) == 3 for events in told.values())
+
+
+def test_grammar_that_gets_no_thread_is_overload(make_engine, monkeypatch):
+    """Behind others that take too long a request is told to come again, and not that it is wrong."""
+    monkeypatch.setattr(grammar_queue, "MOST_QUEUE_SECONDS", 0.1)
+    monkeypatch.setattr(grammar_queue, "MOST_COMPILE_SECONDS", 0.5)
+    slow = [
+        by_schema(
+            {
+                "type": "string",
+                "allOf": [{"pattern": f"a.*{chr(98 + first + number)}"} for number in range(24)],
+            }
+        )
+        for first in range(2)
+    ]
+    requests = [ask(f"{number}", each) for number, each in enumerate([*slow, by_schema({"const": 1})])]
+    (told,) = run(make_engine(), *requests)["2"]
+    assert isinstance(told, OverloadedError)
+
+
+def test_prepared_engine_has_read_the_vocabulary(tiny_folder):
+    """What is done while a worker is idle, once, no request has to wait for."""
+    model = ChecksumModel()
+    tokenizer = SlowlyRead(tiny_folder)
+    engine = Engine(model, model.load(tiny_folder, PLAN), tokenizer, PLAN)
+    engine.prepare()
+    engine.prepare()
+    run(engine, ask("a", Constraint(ConstraintKind.REGEX, "[ab]{3}")))
+    assert tokenizer.reads == 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, {}),
+        ({"type": "object", "properties": {}}, {}),
+        ({"properties": {"a": {"const": 1}}, "required": ["a"]}, {"a": 1}),
+        ({"properties": {"a": {"const": 1}}, "required": ["a"], "minProperties": 1}, {"a": 1}),
+        ({"type": ["object", "null"], "properties": {"a": {"const": 1}}, "required": ["a"]}, {"a": 1}),
+    ],
+)
+def test_forced_arguments_are_an_object_of_the_keys_that_a_tool_names(make_engine, parameters, expected):
+    """A tool that names no keys is called without arguments, however noisy the model."""
+    tool = Tool(name="look", parameters=parameters)
+    offer = ToolOffer(tools=(tool,), choice=ToolChoice.REQUIRED, parallel=False)
+    prompt = ChatPrompt((Message(Role.USER, "?"),), tools=offer)
+    told = run(make_engine(), ask("a", None, NOISE, prompt))["a"]
+    calls = [event for event in told if isinstance(event, ToolCallDelta)]
+    arguments = json.loads("".join(call.arguments for call in calls))
+    assert {key: arguments[key] for key in expected} == expected
+    assert arguments.keys() == expected.keys() or "minProperties" in parameters
+
+
+def test_forced_arguments_with_a_required_key_that_has_no_schema_are_possible(make_engine):
+    """A key that is required and not described may be anything, and is there."""
+    tool = Tool(name="look", parameters={"properties": {"a": {"const": 1}}, "required": ["a", "b"]})
+    offer = ToolOffer(tools=(tool,), choice=ToolChoice.REQUIRED, parallel=False)
+    prompt = ChatPrompt((Message(Role.USER, "?"),), tools=offer)
+    told = run(make_engine(), ask("a", None, NOISE, prompt))["a"]
+    assert isinstance(told[-1], Finished)
 
 
 TOOLS = (

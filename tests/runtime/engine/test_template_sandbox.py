@@ -36,6 +36,34 @@ HOSTILE = [
     "{% for a in range(99999) %}{{ messages[0].content }}{% endfor %}",
     "{% for a in range(99999) %}" + "y" * 100_000 + "{% endfor %}",
     "{% set t %}{% for a in range(99999) %}{{ messages[0].content }}{% endfor %}{% endset %}",
+    "{{ lipsum(n=99999999) }}",
+    *(
+        "{% set ns = namespace(a=[1], b=[1]) %}{% for i in range(60) %}"
+        "{% set ns.a = " + nest.format(x="ns.a") + " %}{% set ns.b = " + nest.format(x="ns.b") + " %}"
+        "{% endfor %}{{ " + use + " }}"
+        for nest in (
+            "[{x}, {x}]",
+            "({x}, {x})",
+            "{{'a': {x}, 'b': {x}}}",
+            "dict(a={x}, b={x})",
+            "namespace(a={x}, b={x})",
+            "({x} * 2) | batch(2) | list",
+            "({x} + {x}) | batch(2) | list",
+        )
+        for use in (
+            "ns.a",
+            "ns.a ~ ''",
+            "ns.a | tojson",
+            "ns.a | string",
+            "'%s' % ns.a",
+            "'{}'.format(ns.a)",
+            "ns.a | join",
+        )
+    ),
+    (
+        "{% set ns = namespace(a=[1], b=[1]) %}{% for i in range(60) %}{% set ns.a = [ns.a, ns.a] %}"
+        "{% set ns.b = [ns.b, ns.b] %}{% endfor %}{{ ns.a == ns.b }}"
+    ),
     "{{ ''.__class__.__mro__ }}",
     "{{ messages.append(1) }}",
     "{{ cycler.__init__.__globals__ }}",

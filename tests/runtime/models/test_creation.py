@@ -3,13 +3,15 @@
 import asyncio
 import hashlib
 import json
+import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import attrs
 import pytest
 
-from homeport.domain.errors import InvalidRequestError, ModelNotFoundError, PullError
+from homeport.domain.errors import InvalidRequestError, ModelNotFoundError, PullError, StoreError
 from homeport.domain.messages import Message, Role
 from homeport.domain.quantisation import WeightsWish
 from homeport.models import entry as entry_module
@@ -64,6 +66,17 @@ async def make(creator, creation=None, **fields):
     creation = creation or Creation(name=NAME, **fields)
     await creator.check(creation)
     return [step.status async for step in creator.create(creation)]
+
+
+@contextmanager
+def file_size_limit(most_bytes):
+    """Let writes fail beyond a size, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def same_file(one, other):
@@ -162,6 +175,25 @@ async def test_entries_that_share_files_go_one_by_one(creator, store, install_ti
     assert list((store.root / "entries").iterdir()) == []
 
 
+async def test_damage_of_shared_weights_is_found_in_all_who_share_them(creator, store, install_tiny):
+    """Each is told how to mend it, and a file that two entries share is read once."""
+    base = install_tiny(store)
+    await make(creator, base="tiny", definition=WHOLE)
+    made = store.find(NAME)
+    hashed = {}
+    store.verify(base, hashed)
+    store.verify(made, hashed)
+    assert len(hashed) == len(base.manifest.files) + 1  # the template is its own
+    shared = made.folder / base.manifest.files[0].path
+    data = bytearray(shared.read_bytes())
+    data[-1] ^= 1
+    shared.write_bytes(data)
+    with pytest.raises(StoreError, match="homeport pull tiny:latest --force"):
+        store.verify(base)
+    with pytest.raises(StoreError, match="homeport create mine:latest -f FILE"):
+        store.verify(made)
+
+
 async def test_files_are_copied_where_the_disk_has_no_links(creator, store, install_tiny, monkeypatch):
     """Another disk, or a file system without them."""
 
@@ -189,6 +221,16 @@ async def test_a_copy_is_a_further_name(store, install_tiny):
     store.delete(NAME)
     with pytest.raises(ModelNotFoundError):
         store.give_name(base, NAME)
+
+
+async def test_a_disk_that_is_full_is_told_without_its_place(creator, store, install_tiny):
+    """Nothing of the new model stays, and the base is as it was."""
+    base = install_tiny(store)
+    with file_size_limit(64 * 1024), pytest.raises(PullError, match="the model store cannot be written"):
+        await make(creator, base="tiny", definition=Definition(template="{{ .Prompt }}" + "x" * 100_000))
+    assert store.find(NAME) is None
+    store.verify(base)
+    assert not list((store.root / "incoming").iterdir())
 
 
 async def test_an_unknown_base_is_pulled_first(creator):

@@ -374,6 +374,7 @@ async def test_an_unknown_model_is_an_error_in_the_stream(puller, script, name, 
     ("name", "locator", "stored"),
     [
         ("smollm2", "smollm2:latest", "smollm2:latest"),
+        ("smollm2", "smollm2:135m", "smollm2:135m"),
         ("smollm2", HUB, "smollm2:135m"),
         ("HuggingFaceTB/SmolLM2-135M-Instruct", HUB, "smollm2:135m"),
         ("someone/model", "hf:someone/model", "someone/model:latest"),
@@ -381,7 +382,7 @@ async def test_an_unknown_model_is_an_error_in_the_stream(puller, script, name, 
     ],
 )
 async def test_a_name_is_looked_for_in_order(puller, script, store, name, locator, stored):  # noqa: PLR0917
-    """A name that a source knows goes first, then the alias table, then the hub."""
+    """A name that a source knows goes first, then other tags of it, then the alias table, then the hub."""
     script = attrs.evolve(script, locators=(locator,))
     await collect(puller(script), name)
     (model,) = store.entries()

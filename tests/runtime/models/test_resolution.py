@@ -54,7 +54,7 @@ def test_a_model_of_ones_own_is_itself(table):
     assert pair(table, "mine", installed("llama", 1)).hub == ""
 
 
-@pytest.mark.parametrize("name", ["tinylama", "llama3:8b", "opus", "smollm2:3b"])
+@pytest.mark.parametrize("name", ["tinylama", "llama3:70b", "opus", "smollm2:3b"])
 def test_nothing_is_guessed(table, name):
     """A name that is nearly right means nothing."""
     assert pair(table, name) is None

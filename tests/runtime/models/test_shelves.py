@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import attrs
 import pytest
+from loguru import logger
 
 from homeport import Artifact, LoadError, ModelInfo
 from homeport.domain.errors import CoolingError, ModelNotFoundError
@@ -66,6 +67,23 @@ async def test_names_that_are_none_and_shelves_that_fail_are_left_out(shelves):
     async with shelves(Attic(("good",), OSError("away"))) as attic:
         assert attic.listed() == {}
         assert not await attic.bring(ModelName.parse("good"))
+
+
+async def test_a_shelf_that_fails_is_told_of_once(shelves):
+    """Every request asks for the list; a line is written when the failure begins, and when it changes."""
+    lines = []
+    handle = logger.add(lines.append, level="WARNING", format="{message}")
+    attic = Attic(("good",), OSError("away"))
+    async with shelves(attic) as shelved:
+        for error in (OSError("away"), OSError("away"), OSError("gone"), None, OSError("gone")):
+            attic.error = error
+            shelved.listed()
+    logger.remove(handle)
+    assert [line.rpartition(" ")[2].strip() for line in lines] == [
+        "OSError('away')",
+        "OSError('gone')",
+        "OSError('gone')",
+    ]
 
 
 async def test_what_no_shelf_has_is_not_brought(shelves):

@@ -89,7 +89,12 @@ MODELS = (
         family="bert",
         embedding_length=32,
     ),
-    _model("acme/tiny:q8", digest="ef" * 32, modified_at=datetime(2025, 2, 1, tzinfo=UTC)),
+    _model(
+        "acme/tiny:q8",
+        digest="ef" * 32,
+        modified_at=datetime(2025, 2, 1, tzinfo=UTC),
+        parameters={"num_ctx": 1024},
+    ),
 )
 
 

@@ -120,6 +120,13 @@ async def test_a_bad_request_id_is_replaced(served, sent, path):
         assert len(fresh) == 32
 
 
+@pytest.mark.parametrize("path", ["/api/tags", "/v1/messages", "/nothing"])
+async def test_what_never_meets_the_application_is_named_too(served, path):
+    """An Expect header that nobody knows is answered, not met with a closed connection."""
+    async with served.http.get(path, headers={"Expect": "a miracle", "x-request-id": "mine"}) as response:
+        assert (response.status, response.headers["x-request-id"]) == (417, "mine")
+
+
 async def test_no_response_tells_what_software_it_runs_on(served):
     """The Server header names no version."""
     async with served.http.get("/") as response:

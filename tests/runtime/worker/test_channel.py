@@ -14,6 +14,7 @@ from homeport import (
     GenerationRequest,
     HomeportError,
     Message,
+    OverloadedError,
     PluginError,
     Priority,
     PromptAccepted,
@@ -72,6 +73,7 @@ def test_event_survives_the_channel(event):
         StoreError("damaged", hint="pull again"),
         PluginError("no such module"),
         GenerationError("broke"),
+        OverloadedError("the threads are busy"),
     ],
 )
 def test_error_keeps_class_message_hint_and_field(error):

@@ -8,7 +8,8 @@ from homeport.cli import figures
 from homeport.cli.checks.finding import Finding, failed, ok, warning
 from homeport.domain.errors import StoreError
 from homeport.models.names import ModelName
-from homeport.models.store import ModelStore, StoredModel, StoreProblem
+from homeport.models.store import ModelStore
+from homeport.models.stored_model import StoredModel, StoreProblem
 
 STARTER_MODEL = "smollm2:135m"
 
@@ -35,17 +36,18 @@ def model_findings(home: Path) -> Iterator[Finding]:
 def _altered(store: ModelStore, models: Sequence[StoredModel]) -> Iterator[StoreProblem]:
     """Verify each entry once, whatever number of names it has."""
     found: dict[str, StoreError | None] = {}
+    hashed: dict[tuple[int, int], str] = {}
     for model in models:
         if model.digest not in found:
-            found[model.digest] = _verify(store, model)
+            found[model.digest] = _verify(store, model, hashed)
         error = found[model.digest]
         if error is not None:
             yield StoreProblem(model.name, error)
 
 
-def _verify(store: ModelStore, model: StoredModel) -> StoreError | None:
+def _verify(store: ModelStore, model: StoredModel, hashed: dict[tuple[int, int], str]) -> StoreError | None:
     try:
-        store.verify(model)
+        store.verify(model, hashed)
     except StoreError as error:
         return error
     return None

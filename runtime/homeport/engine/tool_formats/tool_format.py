@@ -8,13 +8,6 @@ from typing import ClassVar
 from homeport.domain.tools import Tool, ToolOffer
 from homeport.engine.tool_formats.call_reader import CallReader, CallSigns
 
-_WHITESPACE = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-"""Forced arguments are spaced as models have learnt it, and never endlessly."""
-_OPENING_KEYS = frozenset(
-    {"additionalProperties", "unevaluatedProperties", "patternProperties", "$ref", "allOf", "anyOf", "oneOf"}
-)
-"""With one of these a schema may mean keys beside ``properties``."""
-
 
 class ToolFormat(ABC):
     """How one family of models writes calls.
@@ -52,6 +45,9 @@ class ToolFormat(ABC):
 
         It is a Lark grammar as llguidance reads it. A named tool is called exactly once, and so is any
         where calls must not be parallel.
+
+        Args:
+            offer: The parameters of its tools are written as they are.
         """
 
     def reader(self, offer: ToolOffer) -> CallReader:
@@ -90,17 +86,10 @@ def object_rules(offer: ToolOffer, arguments_key: str) -> str:
 def argument_rules(offer: ToolOffer) -> str:
     """Write the rules ``arguments_0``, ``arguments_1``, ...: objects by the schemas of the tools."""
     return "\n".join(
-        f"arguments_{place}: %json {json.dumps(_schema(tool))}" for place, tool in enumerate(allowed(offer))
+        f"arguments_{place}: %json {json.dumps(dict(tool.parameters))}"
+        for place, tool in enumerate(allowed(offer))
     )
 
 
 def _choice(offer: ToolOffer) -> str:
     return "call: " + " | ".join(f"call_{place}" for place in range(len(allowed(offer))))
-
-
-def _schema(tool: Tool) -> dict[str, object]:
-    """Give the schema of forced arguments: objects, without keys that the tool does not know."""
-    schema = {"type": "object", "x-guidance": _WHITESPACE} | dict(tool.parameters)
-    if schema.get("properties") and not _OPENING_KEYS & schema.keys():
-        schema["additionalProperties"] = False
-    return schema

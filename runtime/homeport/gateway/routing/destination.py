@@ -117,14 +117,15 @@ class Destinations:
         if word == INHERIT:
             return self._inherited(offers, wanted)
         if word == AUTO:
-            return Destination(groups=(tuple(each for each in offers if wanted in each.model.capabilities),))
+            able = tuple(each for each in _installed(offers) if wanted in each.model.capabilities)
+            return Destination(groups=(able,))
         tier = None if word in self._tiers else tier_of(word)
         key = word if tier is None else tier.value
         if key in self._tiers:
             return attrs.evolve(self._configured_tier(key, offers), tier=key)
         if tier is None:
             return None
-        groups = tier_groups(tier, offers, wanted)
+        groups = tier_groups(tier, _installed(offers), wanted)
         return Destination(groups=_in_tier(groups, key), tier=key)
 
     def _inherited(self, offers: Sequence[Candidate], wanted: Capability) -> Destination | None:
@@ -171,6 +172,11 @@ def _shared_parameters(models: Sequence[ModelInfo]) -> dict[str, object]:
         for key, value in first.items()
         if all(key in other and other[key] == value for other in others)
     }
+
+
+def _installed(offers: Sequence[Candidate]) -> Sequence[Candidate]:
+    """Leave out what would have to be taken over first, which takes minutes and is done for who names it."""
+    return [offer for offer in offers if not offer.model.origin] or offers
 
 
 def _in_tier(groups: Groups, tier: str) -> Groups:

@@ -5,7 +5,7 @@ from aiohttp import web
 
 from homeport.domain.constraint import Constraint
 from homeport.domain.errors import InvalidRequestError
-from homeport.domain.generation import ChatPrompt, GenerationRequest, Sampling
+from homeport.domain.generation import ChatPrompt, GenerationRequest
 from homeport.domain.messages import Role
 from homeport.domain.models import Capability, ModelInfo
 from homeport.domain.tools import ToolChoice
@@ -13,9 +13,7 @@ from homeport.server.anthropic.conversation import read_conversation
 from homeport.server.anthropic.tools import offer_of
 from homeport.server.constraints import schema_constraint
 from homeport.server.keep_alive import read_keep_alive
-from homeport.server.limits import MAX_INTEGER
-from homeport.server.openai.options import bounded
-from homeport.server.options import LEAST_CONTEXT
+from homeport.server.options import Options
 from homeport.server.privileges import bounded_keep_alive
 from homeport.server.quoting import shown
 from homeport.server.request_ids import generation_id
@@ -30,9 +28,9 @@ _THINKS = {None: False, "disabled": False, "enabled": True, "adaptive": None, "b
 
 
 def generation_of(
-    request: web.Request, body: schema.CountRequest, model: ModelInfo, sampling: Sampling
+    request: web.Request, body: schema.CountRequest, model: ModelInfo, options: Options
 ) -> GenerationRequest:
-    """Read all but the sampling.
+    """Read all but the options.
 
     A last message of the assistant is how the answer begins, where the model can go on behind it; another
     one reads it as a turn.
@@ -41,14 +39,13 @@ def generation_of(
         InvalidRequestError: A field is wrong; names it.
         UnsupportedError: A message holds what the model cannot read.
     """
-    window = bounded("num_ctx", body.num_ctx, 0, MAX_INTEGER)
     asked = read_terms(request, body.homeport)
     wanted = GenerationRequest(
         id=generation_id(request),
         model=body.model or "",
         prompt=_prompt(body, model),
-        sampling=sampling,
-        context_length=None if window is None else max(window, LEAST_CONTEXT),
+        sampling=options.sampling(top_logprobs=None),
+        context_length=options.context_length,
         keep_alive_seconds=bounded_keep_alive(request, read_keep_alive(body.keep_alive)),
         priority=asked.priority,
         owner=request[OWNER],

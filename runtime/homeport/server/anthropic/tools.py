@@ -6,7 +6,7 @@ from homeport.domain.errors import InvalidRequestError
 from homeport.domain.tools import Tool, ToolChoice, ToolOffer
 from homeport.server.quoting import shown
 from homeport.server.schemas import anthropic as schema
-from homeport.server.tool_offers import read_offer, read_tool
+from homeport.server.tool_offers import read_each, read_offer, read_tool
 
 _OWN_TOOL = (None, "custom")
 _CHOICES = {
@@ -31,7 +31,7 @@ def offer_of(tools: Sequence[schema.SentTool], choice: schema.SentToolChoice | N
     if choice.type == "tool" and not choice.name:
         raise InvalidRequestError("tool_choice.name is required with the type tool", field="tool_choice")
     return read_offer(
-        [_tool(f"tools[{place}]", tool) for place, tool in enumerate(tools)],
+        read_each("tools", tools, _tool),
         _CHOICES[choice.type],
         (choice.name or "") if choice.type == "tool" else "",
         not choice.disable_parallel_tool_use,

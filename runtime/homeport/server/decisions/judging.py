@@ -13,13 +13,14 @@ from homeport.server.decisions.probabilities import read_labels
 from homeport.server.decisions.questions import Question, prompt_of
 from homeport.server.generations import Outcome, running
 from homeport.server.keep_alive import read_keep_alive
-from homeport.server.limits import MAX_CHOICES, MAX_INTEGER
+from homeport.server.limits import MAX_CHOICES
 from homeport.server.lookup import find_model
-from homeport.server.openai.options import bounded
-from homeport.server.options import LEAST_CONTEXT
+from homeport.server.option_fields import model_options
+from homeport.server.options import Options
 from homeport.server.privileges import bounded_keep_alive
 from homeport.server.quoting import quoted
 from homeport.server.request_ids import generation_id
+from homeport.server.sampling_fields import read_window
 from homeport.server.schemas.terms import RequestTerms
 from homeport.server.state import OWNER, RUNTIME
 from homeport.server.terms import read_terms
@@ -83,7 +84,11 @@ async def judge(
     info = await find_model(request, model)
     if Capability.COMPLETION not in info.capabilities:
         raise _cannot_decide(model, "it writes no text")
-    wanted = [_request(request, body, model, state, question) for question in questions]
+    options = Options(num_ctx=read_window(body.num_ctx)).over(model_options(info))
+    wanted = [
+        attrs.evolve(_request(request, body, model, state, question), context_length=options.context_length)
+        for question in questions
+    ]
     gateway = request.app[RUNTIME].gateway
     at_once = _most_at_once(request)
     outcomes: list[Outcome] = []
@@ -114,14 +119,12 @@ def _most_at_once(request: web.Request) -> int:
 def _request(
     request: web.Request, body: JudgedBody, model: str, state: str, question: Question
 ) -> GenerationRequest:
-    window = bounded("num_ctx", body.num_ctx, 0, MAX_INTEGER)
     asked = read_terms(request, body.homeport)
     return GenerationRequest(
         id=generation_id(request),
         model=model,
         prompt=prompt_of(state, question),
         sampling=Sampling(labels=question.labels, temperature=0, max_tokens=1),
-        context_length=None if window is None else max(window, LEAST_CONTEXT),
         truncate=False,
         keep_alive_seconds=bounded_keep_alive(request, read_keep_alive(body.keep_alive)),
         priority=asked.priority,

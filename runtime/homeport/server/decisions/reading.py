@@ -9,6 +9,9 @@ from homeport.domain.errors import InvalidRequestError
 
 ReadT = TypeVar("ReadT")
 
+_JSON_TYPES = {"NoneType": "null", "list": "array", "dict": "object"}
+"""What msgspec calls by Python's names where it looks for a tag."""
+
 
 def read_each(sent: Iterable[tuple[str, object]], read: Callable[[object], ReadT]) -> list[ReadT]:
     """Read questions.
@@ -36,5 +39,8 @@ def read_each(sent: Iterable[tuple[str, object]], read: Callable[[object], ReadT
 
 def _plain(problem: str) -> str:
     """Put msgspec's message into words like those of other errors."""
-    text = problem.replace("`$.", "`").replace(" - at `", " at `").replace("`", "")
+    text = problem.replace("`$.", "`").replace(" - at `", " at `")
+    for name, known in _JSON_TYPES.items():
+        text = text.replace(f"got `{name}`", f"got `{known}`")
+    text = text.replace("`", "")
     return text[:1].lower() + text[1:]

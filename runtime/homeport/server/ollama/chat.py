@@ -13,7 +13,7 @@ from homeport.server.keep_alive import read_keep_alive
 from homeport.server.limits import check_top_logprobs
 from homeport.server.lookup import find_model, require_generation, required
 from homeport.server.ollama.chunks import chat_form
-from homeport.server.ollama.inference import encoder_of, infer, load_or_unload, read_format
+from homeport.server.ollama.inference import encoder_of, infer, load_or_unload, options_of, read_format
 from homeport.server.quoting import shown
 from homeport.server.refusals import lacks_capability
 from homeport.server.schemas import ollama as schema
@@ -38,12 +38,13 @@ async def chat(request: web.Request) -> web.StreamResponse:
     require_generation(model, name, "chat")
     tools = _offer(body, model, name)
     constraint = read_format(body.format)
+    options = options_of(body, model)
     if not body.messages:
         return await load_or_unload(request, name, keep_alive_seconds, chat_form)
     asked = linked(_message(index, sent, model, name) for index, sent in enumerate(body.messages))
     prompt = ChatPrompt(asked, tools=tools, thinks=thinking.thinks, effort=thinking.effort)
     encoder = encoder_of(request, name, chat_form)
-    return await infer(request, body, model, prompt, encoder, constraint=constraint)
+    return await infer(request, body, options, prompt, encoder, constraint=constraint)
 
 
 def _offer(body: schema.ChatRequest, model: ModelInfo, name: str) -> ToolOffer | None:

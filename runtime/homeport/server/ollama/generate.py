@@ -12,7 +12,7 @@ from homeport.server.keep_alive import read_keep_alive
 from homeport.server.limits import check_token_ids, check_top_logprobs
 from homeport.server.lookup import find_model, require_generation
 from homeport.server.ollama.chunks import generate_form
-from homeport.server.ollama.inference import encoder_of, infer, load_or_unload, read_format
+from homeport.server.ollama.inference import encoder_of, infer, load_or_unload, options_of, read_format
 from homeport.server.privileges import require_admin
 from homeport.server.refusals import lacks_capability
 from homeport.server.schemas.ollama import GenerateRequest
@@ -35,11 +35,12 @@ async def generate(request: web.Request) -> web.StreamResponse:
     _check_capabilities(body, model, name)
     constraint = read_format(body.format)
     template = _template(request, body.template)
+    options = options_of(body, model)
     if not body.prompt:
         return await load_or_unload(request, name, keep_alive_seconds, generate_form)
     prompt = _prompt(body, body.prompt, thinking, template)
     encoder = encoder_of(request, name, generate_form, returns_context=not body.raw)
-    return await infer(request, body, model, prompt, encoder, constraint=constraint)
+    return await infer(request, body, options, prompt, encoder, constraint=constraint)
 
 
 def _prompt(body: GenerateRequest, text: str, thinking: Thinking, template: str) -> Prompt:

@@ -13,6 +13,7 @@ from homeport.server.keep_alive import read_keep_alive
 from homeport.server.ollama.calls import Piece
 from homeport.server.ollama.chunks import ChunkEncoder, Form
 from homeport.server.option_fields import model_options, read_options
+from homeport.server.options import Options
 from homeport.server.privileges import require_admin
 from homeport.server.quoting import quoted, shown
 from homeport.server.request_ids import generation_id
@@ -36,6 +37,15 @@ def read_format(value: object) -> Constraint | None:
         return schema_constraint("format", value)
     message = f'invalid format: {quoted(shown(value))}; expected "json" or a valid JSON Schema object'
     raise InvalidRequestError(message, field="format")
+
+
+def options_of(body: InferenceRequest, model: ModelInfo) -> Options:
+    """Read ``options`` over those of the model; a request that only loads has its own checked too.
+
+    Raises:
+        InvalidRequestError: One has the wrong type or is out of range.
+    """
+    return read_options(body.options).over(model_options(model))
 
 
 async def load_or_unload(
@@ -62,7 +72,7 @@ async def load_or_unload(
 async def infer(
     request: web.Request,
     body: InferenceRequest,
-    model: ModelInfo,
+    options: Options,
     prompt: Prompt,
     encoder: ChunkEncoder,
     *,
@@ -73,7 +83,6 @@ async def infer(
     Raises:
         HomeportError: What failed before the first byte.
     """
-    options = read_options(body.options).over(model_options(model))
     asked = read_terms(request, body.homeport)
     generation = GenerationRequest(
         id=generation_id(request),

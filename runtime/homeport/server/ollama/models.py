@@ -10,6 +10,7 @@ from homeport.server.bodies import read_body
 from homeport.server.dialects import json_response
 from homeport.server.lookup import required, reworded
 from homeport.server.ollama.clock import dated, expiry
+from homeport.server.quoting import quoted
 from homeport.server.schemas import ollama as schema
 from homeport.server.state import RUNTIME
 
@@ -58,12 +59,13 @@ async def delete(request: web.Request) -> web.StreamResponse:
 async def copy(request: web.Request) -> web.StreamResponse:
     """Give a model a further name."""
     body = await read_body(request, schema.CopyRequest)
-    source = _check_name("source", body.source or "")
+    source = body.source or ""
+    _check_name("source", source)
     destination = _check_name("destination", body.destination or "")
     try:
-        await request.app[RUNTIME].copy(body.source or "", destination)
+        await request.app[RUNTIME].copy(source, destination)
     except ModelNotFoundError as error:
-        raise reworded(error, source.display, 'model "{}" not found') from None
+        raise reworded(error, source, 'model "{}" not found') from None
     return web.Response()
 
 
@@ -71,7 +73,7 @@ def _check_name(field: str, text: str) -> ModelName:
     try:
         return ModelName.parse(text)
     except InvalidRequestError:
-        raise InvalidRequestError(f'{field} "{text}" is invalid', field=field) from None
+        raise InvalidRequestError(f"{field} {quoted(text)} is invalid", field=field) from None
 
 
 def details_of(model: ModelInfo) -> schema.ModelDetails:

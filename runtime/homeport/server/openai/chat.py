@@ -4,17 +4,17 @@ from aiohttp import web
 
 from homeport.domain.errors import InvalidRequestError
 from homeport.domain.generation import ChatPrompt
-from homeport.domain.models import Capability, ModelInfo
+from homeport.domain.models import ModelInfo
 from homeport.server.bodies import read_body
-from homeport.server.limits import MAX_INTEGER, check_top_logprobs
+from homeport.server.limits import check_top_logprobs
 from homeport.server.lookup import find_model, require_generation, required
 from homeport.server.openai.answer_forms import read_form
 from homeport.server.openai.chat_choices import ChatEncoder
 from homeport.server.openai.inference import envelope_of, infer
 from homeport.server.openai.messages import read_messages
-from homeport.server.openai.options import bounded
+from homeport.server.openai.options import read_max_tokens
 from homeport.server.openai.template_values import read_template_values
-from homeport.server.openai.tools import read_tools
+from homeport.server.openai.tools import read_tools, wanted_of
 from homeport.server.quoting import shown
 from homeport.server.refusals import refuse_given
 from homeport.server.schemas.openai import ChatRequest
@@ -27,8 +27,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Answer a conversation."""
     body = await read_body(request, ChatRequest)
     name = required(body.model)
-    wanted = Capability.TOOLS if body.tools or body.functions else Capability.COMPLETION
-    model = await find_model(request, name, wanted=wanted)
+    model = await find_model(request, name, wanted=wanted_of(body))
     require_generation(model, name, "chat")
     _check_refused(body)
     top_logprobs = _top_logprobs(body)
@@ -43,7 +42,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
         model,
         [_prompt(body, model, name)],
         encoder,
-        max_tokens=_max_tokens(body),
+        max_tokens=read_max_tokens(body),
         top_logprobs=top_logprobs,
         form=read_form(body, body.response_format),
     )
@@ -68,12 +67,6 @@ def _thinking(body: ChatRequest, model: ModelInfo) -> Thinking:
     nested = read_effort("reasoning.effort", body.reasoning.effort if body.reasoning else None, model)
     flat = read_effort("reasoning_effort", body.reasoning_effort, model)
     return nested if flat.thinks is None else flat
-
-
-def _max_tokens(body: ChatRequest) -> int | None:
-    newer = bounded("max_completion_tokens", body.max_completion_tokens, 1, MAX_INTEGER)
-    older = bounded("max_tokens", body.max_tokens, 1, MAX_INTEGER)
-    return older if newer is None else newer
 
 
 def _top_logprobs(body: ChatRequest) -> int | None:

@@ -11,11 +11,11 @@ from homeport.domain.models import Capability
 from homeport.server.bodies import read_body
 from homeport.server.dialects import json_response
 from homeport.server.keep_alive import read_keep_alive
-from homeport.server.limits import MAX_DIMENSIONS, MAX_EMBEDDING_INPUTS, at_most
+from homeport.server.limits import MAX_DIMENSIONS, MAX_EMBEDDING_INPUTS, at_most, bounded
 from homeport.server.lookup import NOT_PULLED, find_model, required
 from homeport.server.openai.inputs import read_inputs
-from homeport.server.openai.options import bounded
 from homeport.server.privileges import bounded_keep_alive
+from homeport.server.quoting import shortened
 from homeport.server.request_ids import generation_id
 from homeport.server.schemas import openai as schema
 from homeport.server.state import OWNER, RUNTIME
@@ -31,7 +31,8 @@ async def embeddings(request: web.Request) -> web.StreamResponse:
     name = required(body.model)
     encoding = _FLOAT if body.encoding_format is None else body.encoding_format
     if encoding not in (_FLOAT, _BASE64):
-        message = f"Invalid value for 'encoding_format' = {encoding}. Supported values: ['float', 'base64']."
+        sent = shortened(encoding)
+        message = f"Invalid value for 'encoding_format' = {sent}. Supported values: ['float', 'base64']."
         raise InvalidRequestError(message, field="encoding_format")
     inputs = read_inputs("input", body.input)
     if not inputs or not all(inputs):

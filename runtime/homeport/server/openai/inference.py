@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 from aiohttp import web
 
-from homeport.domain.generation import GenerationRequest, Prompt, Sampling
+from homeport.domain.generation import ChatPrompt, GenerationRequest, Prompt, Sampling
 from homeport.domain.models import ModelInfo
 from homeport.server.answering import Encoder, answer
 from homeport.server.keep_alive import read_keep_alive
@@ -15,9 +15,10 @@ from homeport.server.limits import MAX_CHOICES, MAX_INTEGER, MAX_SEED, at_most, 
 from homeport.server.openai.answer_forms import AnswerForm
 from homeport.server.openai.envelope import Envelope
 from homeport.server.openai.logit_bias import read_bias
-from homeport.server.openai.options import DEFAULTS, cuts_prompts, read_options
+from homeport.server.openai.options import cuts_prompts, read_options
 from homeport.server.option_fields import model_options
 from homeport.server.request_ids import generation_id
+from homeport.server.sampling_fields import DEFAULTS
 from homeport.server.schemas.openai import InferenceRequest, ObjectName
 from homeport.server.state import OWNER
 from homeport.server.streaming import SSE
@@ -88,7 +89,7 @@ async def infer(
         ignores_end=bool(body.ignore_eos),
         prompt_logprobs=scores_prompt,
     )
-    truncate = cuts_prompts(body)
+    truncate = cuts_prompts(body.truncation)
     keep_alive_seconds = _keep_alive(body)
     asked = read_terms(request, body.homeport)
     generations = [
@@ -108,7 +109,9 @@ async def infer(
         for prompt in prompts
         for copy in range(copies)
     ]
-    fields = {"format": form.field} if form else None
+    fields = {"format": form.field} if form else {}
+    if isinstance(prompts[0], ChatPrompt):
+        fields["prompt"] = "messages"
     return await answer(request, generations, encoder, framing=SSE if body.stream else None, fields=fields)
 
 

@@ -13,17 +13,17 @@ _FIELD = "logit_bias"
 _MOST_DIGITS = len(str(MAX_INTEGER))
 
 
-def read_bias(given: Mapping[str, float] | None) -> tuple[tuple[int, float], ...]:
+def read_bias(given: Mapping[str, float | None] | None) -> tuple[tuple[int, float], ...]:
     """Read the field, which maps ids of the model's own vocabulary to numbers.
 
     Raises:
         InvalidRequestError: A key is no id, a value is out of range, or there are too many.
     """
-    given = given or {}
-    at_most(_FIELD, len(given), MAX_BIASES, "tokens")
+    biases = {key: value for key, value in (given or {}).items() if value is not None}
+    at_most(_FIELD, len(biases), MAX_BIASES, "tokens")
     return tuple(
         (_token(key), within(f"{_FIELD}.{key}", value, -MOST_BIAS, MOST_BIAS, field=_FIELD))
-        for key, value in given.items()
+        for key, value in biases.items()
     )
 
 

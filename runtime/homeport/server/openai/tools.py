@@ -6,15 +6,22 @@ from homeport.domain.errors import InvalidRequestError
 from homeport.domain.models import Capability, ModelInfo
 from homeport.domain.tools import Tool, ToolChoice, ToolOffer
 from homeport.server.function_tools import read_function_tools
+from homeport.server.limits import at_most
 from homeport.server.quoting import shown
 from homeport.server.refusals import lacks_capability
 from homeport.server.schemas.openai import ChatRequest
-from homeport.server.tool_offers import read_offer, read_tool
+from homeport.server.schemas.tools import OfferedFunction
+from homeport.server.tool_offers import MAX_TOOLS, read_each, read_offer, read_tool
 
 _CHOICE = "tool_choice"
 _LISTED = f"{_CHOICE}.allowed_tools.tools"
 _CHOICES = "none, auto, required, a function by name, or allowed_tools"
 _FUNCTION_CHOICE = "function_call"
+
+
+def wanted_of(body: ChatRequest) -> Capability:
+    """Say what a model is needed for, where its name leaves a choice."""
+    return Capability.TOOLS if body.tools or body.functions else Capability.COMPLETION
 
 
 def read_tools(body: ChatRequest, model: ModelInfo) -> ToolOffer | None:
@@ -65,10 +72,7 @@ def _tools(body: ChatRequest) -> ToolOffer | None:
 
 def _functions(body: ChatRequest) -> ToolOffer | None:
     """Read the older fields, for clients that expect one call at most."""
-    tools = [
-        read_tool(f"functions[{place}]", function.name, function.description, function.parameters)
-        for place, function in enumerate(body.functions or ())
-    ]
+    tools = read_each("functions", body.functions, _function)
     match body.function_call:
         case None:
             choice, name = ToolChoice.AUTO, ""
@@ -82,12 +86,17 @@ def _functions(body: ChatRequest) -> ToolOffer | None:
     return read_offer(tools, choice, name, parallel=False, choice_field=_FUNCTION_CHOICE)
 
 
+def _function(field: str, sent: OfferedFunction) -> Tool:
+    return read_tool(field, sent.name, sent.description, sent.parameters)
+
+
 def _allowed(tools: Sequence[Tool], listed: Sequence[object]) -> list[Tool]:
     """Keep the tools that a choice lists.
 
     Raises:
         InvalidRequestError: It lists none, or one that is not offered.
     """
+    at_most(_LISTED, len(listed), MAX_TOOLS, "tools")
     names = [_name(entry) for entry in listed]
     unknown = set(names) - {tool.name for tool in tools}
     if unknown or not names:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 from homeport import StoreError
 from homeport_ollama.migrate.addresses import Target, Targets
 from homeport_ollama.migrate.application import apply, roll_back
+from homeport_ollama.migrate.finding import State
 from homeport_ollama.migrate.migrations import Migrations, Step
 from homeport_ollama.migrate.plan import make_plan, sha256
 
@@ -168,6 +170,18 @@ def test_a_killed_rollback_is_completed(project, small, killed, look):
     assert look(project) == before
 
 
+def test_names_that_no_plan_can_hold_are_left_to_people(project, migrations):
+    """A name that is no UTF-8 is told of and not edited; a line end in one begins no line of the diff."""
+    (project / os.fsdecode(b"caf\xe9.env")).write_bytes(b"URL=http://localhost:11434\n")
+    (project / "a\n+b.env").write_bytes(b"URL=http://localhost:11434\n")
+    plan = migrations.add(make_plan(project, TARGETS, frozenset())).plan
+    (told,) = [finding for finding in plan.findings if "caf" in finding.path]
+    assert (told.path, told.state) == (r"caf\xe9.env", State.ATTENTION)
+    assert told.reason == "its name is no UTF-8; change it by hand"
+    (planned,) = [file for file in plan.files if file.path == "a\n+b.env"]
+    assert planned.diff.splitlines()[:2] == ["--- a/a?+b.env", "+++ b/a?+b.env"]
+
+
 def test_a_file_that_was_changed_since_the_plan_stops_it_all(project, migration, look):
     """One changed file is named, and no other one is touched."""
     (project / ".env").write_bytes(b"OLLAMA_HOST=http://localhost:11434\nNEW=1\n")
@@ -190,6 +204,16 @@ def test_a_file_that_was_changed_after_it_was_applied_is_kept(project, migration
     assert roll_back(migration, force=True) == EDITED
     assert b"tool.app" in (project / "pyproject.toml").read_bytes()
     assert (project / ".env").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_that_was_removed_is_made_anew_when_told_to(project, migration):
+    """One folder that is gone stops a rollback before it begins; with force, all files come back."""
+    apply(migration)
+    shutil.rmtree(project / "config")
+    with pytest.raises(StoreError, match=r"the folder of config/\S+ cannot be entered"):
+        roll_back(migration)
+    assert roll_back(migration, force=True) == EDITED
+    assert all(sha256((project / file.path).read_bytes()) == file.before for file in migration.plan.files)
 
 
 def test_links_that_were_put_in_place_are_refused(tmp_path, project, migration):

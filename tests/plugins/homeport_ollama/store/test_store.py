@@ -126,6 +126,7 @@ SHA = "ab" * 32
         manifest({"digest": f"sha256:{SHA}", "size": "1"}),
         manifest(*[{"digest": f"sha256:{SHA}", "size": 1}] * 65),
         manifest(config={"mediaType": "x", "digest": f"sha256:{SHA}", "size": 10**9}),
+        manifest({"digest": f"sha256:{SHA}", "size": 2**63 - 1}),
     ],
 )
 def test_hostile_manifests_are_left_out(folder, source, told, data):
@@ -138,6 +139,23 @@ def test_hostile_manifests_are_left_out(folder, source, told, data):
     folder.add("library/more/latest")
     source.models()
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("told_count", ["9" * 400 + "T", "9999999T", "1e9B", "M", "-1M"])
+def test_a_count_that_cannot_be_hides_no_model(folder, source, told_count):
+    """What a config blob says of the number of weights is for show: where it is none, nothing is shown."""
+    folder.add("library/odd/latest", config={"model_type": told_count})
+    folder.add("library/good/latest")
+    assert sorted(names(source)) == ["good:latest", "odd:latest"]
+    assert {model.name: model.parameter_count for model in source.models()}["odd:latest"] == 0
+
+
+@pytest.mark.parametrize("seconds", [-(2**31), 2**33])
+def test_a_manifest_of_an_impossible_time_is_listed(folder, source, seconds):
+    """A clock that was wrong names a time before 1970, or after 2100; the disk may clamp it."""
+    os.utime(folder.add("library/odd/latest"), (seconds, seconds))
+    (model,) = source.models()
+    assert 1970 <= model.modified_at.year < 2100
 
 
 def test_names_that_are_none_are_left_out(folder, source):

@@ -209,6 +209,17 @@ async def test_auto_offers_every_model_that_can(planning):
     assert planning.names((await planner.decide(embed)).ranked) == ["e"]
 
 
+@pytest.mark.parametrize("name", ["auto", "fast"])
+async def test_models_still_to_be_taken_over_are_for_who_names_them(planning, name):
+    """A free choice takes minutes for none of them, unless there is nothing else."""
+    shelved, here = (planning.model("far", origin="ollama-store"), planning.model("here"))
+    both = planning.planner(shelved, here)
+    assert planning.names((await both.decide(planning.ask(name))).ranked) == ["here"]
+    assert planning.names((await both.decide(planning.ask("far"))).ranked) == ["far"]
+    alone = planning.planner(shelved)
+    assert planning.names((await alone.decide(planning.ask(name))).ranked) == ["far"]
+
+
 async def test_auto_without_any_model_says_so(planning):
     """An empty house is an error, not a crash."""
     with pytest.raises(NoRouteError, match="no model is installed or offered"):

@@ -247,6 +247,24 @@ async def test_sampling_and_tools_are_translated(speaking, speaker):
 
 
 @pytest.mark.parametrize(
+    ("path", "fields", "tokens"),
+    [(PATH, {}, 1024), (PATH, {"num_ctx": 512}, 512), (COUNT, {}, 1024), (COUNT, {"num_ctx": 2}, 4)],
+)
+async def test_the_window_is_that_of_the_model_unless_the_request_names_one(served, path, fields, tokens):
+    """A PARAMETER counts here as it does for Ollama's clients."""
+    status, _ = await served.json("POST", path, _body(model="acme/tiny:q8") | fields)
+    assert (status, served.scripted.asked[-1].context_length) == (200, tokens)
+
+
+async def test_what_the_worker_refuses_is_spelt_as_the_client_did(speaking, speaker):
+    """A form that cannot be had is no field of this API's."""
+    speaker.error = InvalidRequestError("invalid format: no", field="format")
+    form = {"type": "json_schema", "schema": {}}
+    message = await _refusal(speaking, output_config={"format": form})
+    assert message == "invalid output_config.format: no"
+
+
+@pytest.mark.parametrize(
     ("choice", "wanted"),
     [("auto", ToolChoice.AUTO), ("any", ToolChoice.REQUIRED), ("none", ToolChoice.NONE)],
 )

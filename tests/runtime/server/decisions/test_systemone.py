@@ -189,6 +189,17 @@ async def test_models_that_cannot_decide(served):
     await assert_cannot()
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"), [(None, "null"), ([], "array"), ({}, "object"), (3, "int"), (True, "bool")]
+)
+async def test_a_type_that_is_no_text_is_told_in_words_of_json(served, kind, told):
+    """No name of a Python class."""
+    body = _body(questions={"a": {"type": kind, "instructions": "x"}})
+    status, answer = await served.json("POST", PATH, body)
+    assert status == 400
+    assert answer["error"]["message"] == f'invalid questions: "a": expected str, got {told} at type'
+
+
 async def test_a_state_beyond_the_window(served):
     """It is never cut."""
 

@@ -96,7 +96,7 @@ async def test_an_upload_whose_client_leaves_leaves_nothing(served, settings):
     writer.write(head.encode())
     await writer.drain()
     folder = settings.home / "models" / "blobs"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await _until(folder, count=1)
         writer.close()
         assert await reader.read() == b""

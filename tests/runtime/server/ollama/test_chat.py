@@ -73,6 +73,7 @@ async def test_no_messages_load_or_unload(served, messages, keep_alive, reason):
         ({"model": "nope"}, 404, "model 'nope' not found"),
         ({"model": "vectors"}, 400, '"vectors" does not support chat'),
         ({"think": "high"}, 400, '"scripted:1b" does not support thinking'),
+        ({"messages": [], "options": {"num_ctx": "x"}}, 400, 'option "num_ctx" must be of type integer'),
         ({"tools": [{"type": "function", "function": {"name": "f"}}]}, 400, f"{FULL} does not support tools"),
         ({"messages": [{"role": "user", "images": ["aGk="]}]}, 400, f"{FULL} does not support vision"),
         (

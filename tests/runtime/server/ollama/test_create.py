@@ -136,7 +136,7 @@ async def test_a_copy_is_an_alias(served, settings, install):
 @pytest.mark.parametrize(
     ("body", "status", "text"),
     [
-        ({"source": "nope", "destination": "x"}, 404, 'model "nope:latest" not found'),
+        ({"source": "nope", "destination": "x"}, 404, 'model "nope" not found'),
         ({"source": "a/b/c/d", "destination": "x"}, 400, 'source "a/b/c/d" is invalid'),
         ({"source": "tiny", "destination": "../x"}, 400, 'destination "../x" is invalid'),
         ({"destination": "x"}, 400, 'source "" is invalid'),

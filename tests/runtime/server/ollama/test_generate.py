@@ -286,6 +286,7 @@ async def test_a_cut_prompt_and_the_route_stand_in_headers(served):
         ({"keep_alive": "x"}, 400, 'time: invalid duration "x"'),
         ({"keep_alive": True}, 400, "keep_alive must be a number of seconds or a duration"),
         ({"options": {"num_ctx": "x"}}, 400, 'option "num_ctx" must be of type integer'),
+        ({"prompt": "", "options": {"stop": "x"}}, 400, 'option "stop" must be of type array'),
         ({"options": {"temperature": -0.1}}, 400, 'option "temperature" must be at least 0, got -0.1'),
         ({"options": {"num_predict": -5}}, 400, 'option "num_predict" must be between -2 and'),
         ({"context": [-1]}, 400, "context[0] must be between 0 and 2147483647, got -1"),

@@ -103,7 +103,8 @@ def test_parameter_counts_as_ollama_writes_them(models, count, text):
         ({"model": "nope"}, 404, "model 'nope' not found"),
         ({"name": "nope:7b"}, 404, "model 'nope:7b' not found"),
         ({"model": "../etc/passwd"}, 400, 'name "../etc/passwd" is invalid'),
-        ({"model": "a\u0000b"}, 400, 'name "a\u0000b" is invalid'),
+        ({"model": "a\u0000b"}, 400, 'name "a\\u0000b" is invalid'),
+        ({"model": "/" * 9999}, 400, f'name "{"/" * 100}…" is invalid'),
     ],
 )
 async def test_delete_names_what_it_cannot_delete(served, body, status, text):

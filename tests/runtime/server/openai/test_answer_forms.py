@@ -74,9 +74,11 @@ async def test_what_the_worker_refuses_names_the_field(speaking, speaker, stream
 
 
 async def test_token_biases_reach_the_sampler(speaking, speaker):
-    """Ids and figures; the bounds are allowed."""
+    """Ids and figures; the bounds are allowed, and null is not given."""
     asked = await _asked(speaking, speaker, logit_bias={"5": -100, "50256": 2.5, "0": 100})
     assert asked.sampling.logit_bias == ((5, -100.0), (50256, 2.5), (0, 100.0))
+    asked = await _asked(speaking, speaker, logit_bias={"5": None, "6": 1})
+    assert asked.sampling.logit_bias == ((6, 1.0),)
     many = {str(token): 1 for token in range(1024)}
     assert len((await _asked(speaking, speaker, logit_bias=many)).sampling.logit_bias) == 1024
 

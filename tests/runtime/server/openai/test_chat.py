@@ -411,13 +411,13 @@ async def test_a_prompt_over_the_window_keeps_its_status(served, stream):
 
     async def script(_):
         yield PromptAccepted(1)
-        raise ContextOverflowError("too long")
+        raise ContextOverflowError("too long", field="prompt")
 
     served.scripted.script = script
     body = {"model": "scripted:1b", "messages": HI, "truncation": "disabled", "stream": stream}
     status, answer = await served.json("POST", PATH, body)
     assert (status, answer["error"]["code"]) == (400, "context_length_exceeded")
-    assert answer["error"]["message"] == "too long"
+    assert (answer["error"]["message"], answer["error"]["param"]) == ("too long", "messages")
 
 
 async def test_route_and_truncation_stand_in_headers(served):

@@ -85,11 +85,47 @@ async def test_a_choice_that_wants_nothing_needs_no_tools(speaking, speaker):
     assert status == 200
 
 
-@pytest.mark.parametrize("path", [PATH, "/api/chat"])
-async def test_where_a_name_leaves_a_choice_a_model_with_tools_is_taken(speaking, speaker, path):
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        (PATH, {"tools": [F]}),
+        (PATH, {"functions": [F["function"]]}),
+        ("/api/chat", {"tools": [F]}),
+        ("/v1/responses", {"input": "hi", "tools": [F["function"] | {"type": "function"}]}),
+        ("/v1/messages", {"max_tokens": 5, "tools": [F["function"]]}),
+        ("/v1/messages/count_tokens", {"tools": [F["function"]]}),
+    ],
+)
+async def test_where_a_name_leaves_a_choice_a_model_with_tools_is_taken(speaking, speaker, path, fields):
     """Although others of that name cannot call."""
-    status, _ = await speaking.json("POST", path, BODY | {"model": "auto", "tools": [F], "stream": False})
-    assert (status, len(speaker.asked)) == (200, 1)
+    status, answer = await speaking.json("POST", path, BODY | {"model": "auto", "stream": False} | fields)
+    assert (status, len(speaker.asked)) == (200, 1), answer
+
+
+async def test_calls_of_several_choices_are_told_apart(speaking, speaker, weather):
+    """Each choice has pieces of its own, which add up, and a reason."""
+    speaker.says = weather.call()
+    told: dict[int, str] = {}
+    reasons = {}
+    for chunk in await _chunks(speaking, tools=[weather.tool], n=2, stream_options={"include_usage": True}):
+        for choice in chunk["choices"]:
+            reasons[choice["index"]] = choice["finish_reason"]
+            for call in choice["delta"].get("tool_calls", []):
+                assert call["index"] == 0
+                told[choice["index"]] = told.get(choice["index"], "") + call["function"]["arguments"]
+    assert told == dict.fromkeys((0, 1), '{"unit": "C", "city": "Oslo"}')
+    assert reasons == {0: "tool_calls", 1: "tool_calls"}
+
+
+async def test_a_choice_cannot_list_more_tools_than_there_may_be(speaking):
+    """Their number is no way to keep the server busy."""
+    listed = {"mode": "auto", "tools": [F] * 129}
+    body = BODY | {"tools": [F], "tool_choice": {"type": "allowed_tools", "allowed_tools": listed}}
+    status, answer = await speaking.json("POST", PATH, body)
+    assert status == 400
+    assert (
+        answer["error"]["message"] == "tool_choice.allowed_tools.tools must hold at most 128 tools, got 129"
+    )
 
 
 async def test_a_route_can_be_explained_with_tools(speaking):

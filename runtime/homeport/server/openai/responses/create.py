@@ -13,9 +13,9 @@ from homeport.server.answering import answer
 from homeport.server.bodies import read_body
 from homeport.server.constraints import json_constraint, schema_constraint
 from homeport.server.keep_alive import read_keep_alive
-from homeport.server.limits import MAX_INTEGER, check_top_logprobs
+from homeport.server.limits import MAX_INTEGER, bounded, check_top_logprobs
 from homeport.server.lookup import find_model, require_generation, required
-from homeport.server.openai.options import DEFAULTS, bounded
+from homeport.server.openai.options import cuts_prompts
 from homeport.server.openai.responses.conversation import read_conversation
 from homeport.server.openai.responses.output_items import IN_PROGRESS
 from homeport.server.openai.responses.response_events import ResponseEncoder
@@ -25,6 +25,7 @@ from homeport.server.options import Options
 from homeport.server.quoting import shown
 from homeport.server.refusals import is_given, lacks_capability
 from homeport.server.request_ids import generation_id
+from homeport.server.sampling_fields import DEFAULTS, read_sampling
 from homeport.server.schemas import responses as schema
 from homeport.server.state import OWNER
 from homeport.server.streaming import NAMED_SSE
@@ -37,9 +38,7 @@ _REFUSED = {
     "background": "responses run while their client waits",
     "prompt": "stored prompts are not known here, send their text in instructions",
 }
-_TRUNCATIONS = ("auto", "disabled")
 _FORMATS = ("text", "json_object", "json_schema")
-_LEAST_REPEAT_PENALTY = 1e-6
 _ID_DIGITS = 24
 _FIELDS = {"format": "text.format", "messages": "input", "prompt": "input"}
 """What the client calls what the backend's errors name."""
@@ -51,9 +50,11 @@ async def create(request: web.Request) -> web.StreamResponse:
     name = required(body.model)
     _refuse_stored(body)
     check_top_logprobs(body.top_logprobs)
-    model = await find_model(request, name)
+    capability = Capability.TOOLS if body.tools else Capability.COMPLETION
+    model = await find_model(request, name, wanted=capability)
     require_generation(model, name, "chat")
-    options = _options(body).over(model_options(model)).over(DEFAULTS)
+    max_tokens = bounded("max_output_tokens", body.max_output_tokens, 1, MAX_INTEGER)
+    options = read_sampling(body, max_tokens).over(model_options(model)).over(DEFAULTS)
     asked = read_terms(request, body.homeport)
     wanted = GenerationRequest(
         id=generation_id(request),
@@ -61,7 +62,7 @@ async def create(request: web.Request) -> web.StreamResponse:
         prompt=_prompt(body, model, name),
         sampling=options.sampling(top_logprobs=body.top_logprobs or None),
         context_length=options.context_length,
-        truncate=_truncation(body) == "auto",
+        truncate=cuts_prompts(body.truncation),
         keep_alive_seconds=read_keep_alive(body.keep_alive),
         priority=asked.priority,
         owner=request[OWNER],
@@ -112,27 +113,6 @@ def _constraint(body: schema.ResponseRequest) -> Constraint | None:
             raise InvalidRequestError(message, field="text.format.type")
 
 
-def _truncation(body: schema.ResponseRequest) -> str:
-    """Read how a prompt over the window is treated: it is cut unless that is disabled."""
-    if body.truncation is not None and body.truncation not in _TRUNCATIONS:
-        message = f"truncation must be one of {', '.join(_TRUNCATIONS)}, got {shown(body.truncation)}"
-        raise InvalidRequestError(message, field="truncation")
-    return body.truncation or "auto"
-
-
-def _options(body: schema.ResponseRequest) -> Options:
-    penalty = body.repetition_penalty if body.repeat_penalty is None else body.repeat_penalty
-    return Options(
-        num_predict=bounded("max_output_tokens", body.max_output_tokens, 1, MAX_INTEGER),
-        num_ctx=bounded("num_ctx", body.num_ctx, 0, MAX_INTEGER),
-        temperature=bounded("temperature", body.temperature, 0, 2),
-        top_p=bounded("top_p", body.top_p, 0, 1),
-        top_k=bounded("top_k", body.top_k, -1, MAX_INTEGER),
-        min_p=bounded("min_p", body.min_p, 0, 1),
-        repeat_penalty=bounded("repeat_penalty", penalty, _LEAST_REPEAT_PENALTY, float("inf")),
-    )
-
-
 def _begun(body: schema.ResponseRequest, name: str, options: Options) -> schema.Response:
     """Spell the response before anything came of it: what was asked for, as it is understood."""
     sampling = options.sampling(top_logprobs=None)
@@ -153,7 +133,7 @@ def _begun(body: schema.ResponseRequest, name: str, options: Options) -> schema.
         tool_choice="auto" if body.tool_choice is None else body.tool_choice,
         tools=echoed_tools(body),
         top_p=sampling.top_p,
-        truncation=_truncation(body),
+        truncation=body.truncation or "auto",
     )
 
 

@@ -15,6 +15,7 @@ COMPLETED = "completed"
 INCOMPLETE = "incomplete"
 
 _ID_BYTES = 12
+_NO_ARGUMENTS = "{}"
 
 Told = tuple[str, Mapping[str, object]]
 """Type of an event without its prefix, and its fields besides number, item and place."""
@@ -33,8 +34,8 @@ class OpenItem(Protocol):
         """Tell what follows its begin."""
         ...
 
-    def closed(self) -> Iterator[Told]:
-        """Tell what precedes its end."""
+    def closed(self, status: str) -> Iterator[Told]:
+        """Tell what precedes its end, which has a status."""
         ...
 
 
@@ -68,7 +69,7 @@ class OpenMessage:
         """Tell that the text begins."""
         yield "content_part.added", {"part": schema.OutputText(text="", logprobs=[])}
 
-    def closed(self) -> Iterator[Told]:
+    def closed(self, _status: str) -> Iterator[Told]:
         """Tell that the text is whole."""
         part = self._part()
         yield "output_text.done", {"text": part.text, "logprobs": part.logprobs}
@@ -103,7 +104,7 @@ class OpenReasoning:
         """Tell that the thoughts begin."""
         yield "reasoning_summary_part.added", {"part": schema.SummaryText(text="")}
 
-    def closed(self) -> Iterator[Told]:
+    def closed(self, _status: str) -> Iterator[Told]:
         """Tell that the thoughts are whole."""
         part = self._part()
         yield "reasoning_summary_text.done", {"text": part.text}
@@ -138,22 +139,20 @@ class OpenCall:
             yield "function_call_arguments.delta", {"delta": arguments}
 
     def item(self, status: str) -> schema.FunctionCall:
-        """Give it as far as it is; a whole call without arguments has an empty object of them."""
-        arguments = "".join(self.pieces) or ("{}" if status == COMPLETED else "")
+        """Give it as far as it is."""
         return schema.FunctionCall(
-            id=self.id, call_id=self.call_id, name=self.name, arguments=arguments, status=status
+            id=self.id, call_id=self.call_id, name=self.name, arguments="".join(self.pieces), status=status
         )
 
     def opened(self) -> Iterator[Told]:
         """Tell nothing: the item says all."""
         yield from ()
 
-    def closed(self) -> Iterator[Told]:
-        """Tell that the arguments are whole."""
-        yield (
-            "function_call_arguments.done",
-            {"name": self.name, "arguments": "".join(self.pieces) or "{}"},
-        )
+    def closed(self, status: str) -> Iterator[Told]:
+        """Tell that the arguments are whole; those of a whole call that has none are an empty object."""
+        if status == COMPLETED and not self.pieces:
+            yield from self.add(_NO_ARGUMENTS)
+        yield "function_call_arguments.done", {"name": self.name, "arguments": "".join(self.pieces)}
 
 
 def _logprob(entry: TokenLogprob) -> schema.Logprob:

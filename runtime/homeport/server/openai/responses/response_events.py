@@ -137,7 +137,7 @@ class ResponseEncoder:
         """Close the item that is open."""
         if self._open is None:
             return
-        yield from self._tell_all(self._open.closed())
+        yield from self._tell_all(self._open.closed(status))
         whole = self._open.item(status)
         self._open = None
         self._done.append(whole)

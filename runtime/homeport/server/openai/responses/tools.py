@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from homeport.domain.errors import InvalidRequestError
 from homeport.domain.tools import Tool, ToolChoice, ToolOffer
+from homeport.server.limits import at_most
 from homeport.server.quoting import shown
 from homeport.server.schemas import responses as schema
-from homeport.server.tool_offers import read_offer, read_tool
+from homeport.server.tool_offers import MAX_TOOLS, read_each, read_offer, read_tool
 
 _FUNCTION = "function"
 _CHOICES = 'auto, none, required, {"type": "function", "name": ...} or allowed_tools'
@@ -18,7 +19,7 @@ def offer_of(body: schema.ResponseRequest) -> ToolOffer | None:
     Raises:
         InvalidRequestError: A tool is malformed or one that OpenAI runs itself, or the choice is unknown.
     """
-    tools = [_tool(f"tools[{place}]", tool) for place, tool in enumerate(body.tools or [])]
+    tools = read_each("tools", body.tools, _tool)
     parallel = body.parallel_tool_calls is not False
     match body.tool_choice:
         case None:
@@ -61,10 +62,10 @@ def _allowed(tools: Sequence[Tool], listed: Sequence[object]) -> list[Tool]:
     Raises:
         InvalidRequestError: It lists none, or one that is not offered.
     """
+    at_most("tool_choice.tools", len(listed), MAX_TOOLS, "tools")
     names = [entry.get("name") if isinstance(entry, dict) else None for entry in listed]
-    offered = {tool.name for tool in tools}
-    strange = next((name for name in names if name not in offered), None)
-    if strange is not None or not names or None in names:
+    offered = [tool.name for tool in tools]
+    if not names or any(name not in offered for name in names):
         message = f"tool_choice.tools must list offered functions, got {shown(list(listed))}"
         raise InvalidRequestError(message, field="tool_choice")
     return [tool for tool in tools if tool.name in names]

@@ -152,6 +152,37 @@ async def test_the_events_of_a_stream(speaking, speaker):
     assert all("logprobs" in event for event in events if "output_text" in event["type"])
 
 
+@pytest.mark.parametrize("reason", [FinishReason.STOP, FinishReason.LENGTH])
+async def test_pieces_of_arguments_add_up_to_an_object(speaking, speaker, reason):
+    """Also where a call has none, unless it was cut."""
+    speaker.says = [
+        ToolCallDelta(index=0, id="a", name="weather"),
+        ToolCallDelta(index=1, id="b", name="weather"),
+    ]
+    speaker.reason = reason
+    told = ["", ""]
+    done = []
+    for event in await _events(speaking, tools=[TOOL]):
+        match event["type"].removeprefix("response."):
+            case "function_call_arguments.delta":
+                told[event["output_index"]] += event["delta"]
+            case "function_call_arguments.done":
+                done.append(event["arguments"])
+            case "output_item.done":
+                assert event["item"]["arguments"] == done[-1]
+    assert told == done == ["{}", "{}" if reason is FinishReason.STOP else ""]
+
+
+async def test_a_choice_cannot_list_more_tools_than_there_may_be(speaking):
+    """Their number is no way to keep the server busy."""
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [{"name": "weather"}] * 129}
+    status, answer = await speaking.json("POST", PATH, _body(tools=[TOOL], tool_choice=choice))
+    assert (status, answer["error"]["message"]) == (
+        400,
+        "tool_choice.tools must hold at most 128 tools, got 129",
+    )
+
+
 async def test_an_answer_that_was_cut(speaking, speaker):
     """It says that it is incomplete, and why, whole and streamed."""
     speaker.reason = FinishReason.LENGTH
@@ -420,7 +451,7 @@ async def test_a_choice_narrows_the_tools(speaking, speaker):
     assert (status, answer["tool_choice"]) == (200, choice)
     offer = speaker.asked[-1].prompt.tools
     assert ([tool.name for tool in offer.tools], offer.choice) == (["clock"], ToolChoice.REQUIRED)
-    for listed in ([], [{"type": "function", "name": "x"}], [3]):
+    for listed in ([], [{"type": "function", "name": "x"}], [{"name": []}], [{"name": None}], [3]):
         status, answer = await speaking.json(
             "POST", PATH, _body(tools=tools, tool_choice=choice | {"tools": listed})
         )
