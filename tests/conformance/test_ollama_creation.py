@@ -165,6 +165,6 @@ def test_errors_are_typed(client):
     with pytest.raises(package.ResponseError, match=r"template error: line 1") as caught:
         client.create("x", from_=CHAT_MODEL, template="{{ .Promt }}")
     assert caught.value.status_code == 400
-    with pytest.raises(package.ResponseError, match='model "nope:latest" not found') as caught:
+    with pytest.raises(package.ResponseError, match='model "nope" not found') as caught:
         client.copy("nope", "x")
     assert caught.value.status_code == 404

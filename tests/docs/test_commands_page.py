@@ -16,7 +16,7 @@ WIDTH = 100
 
 INTRODUCTION = """# Commands
 
-Every verb but `serve`, `plugins`, `keys`, `config`, `doctor`, `cost`, `migrate` and `completion` is a
+Every verb but `serve`, `plugins`, `keys`, `config`, `doctor`, `cost`, `migrate`, `completion` and `help` is a
 client of the HTTP API. Where no server answers at the configured address, `run`, `pull`, `list`, `show`,
 `create`, `cp`, `rm`, `models` and `route` start one for themselves on a free port and stop it at the end; its
 log is `logs/own-server.log` in homeport's folder.

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import attrs
@@ -27,6 +28,9 @@ _PARTLY = re.compile(rf"\}}:{OLLAMA_PORT}(?![0-9])")
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]")
 
 
+_USUAL_PORTS = {"http": 80, "https": 443}
+
+
 class Place(StrEnum):
     """Whose address it is."""
 
@@ -47,11 +51,12 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> "Target":
-        """Read ``http://127.0.0.1:11435``; scheme and port may be left out.
+        """Read ``http://127.0.0.1:11435``; scheme or port may be left out.
 
         Raises:
-            InvalidRequestError: It is no address, or has a path or a user.
+            InvalidRequestError: It is no address, is a bare word, or has a path or a user.
         """
+        _refuse_word(text.strip())
         whole = text.strip() if "://" in text else f"http://{text.strip()}"
         try:
             parts = urlsplit(whole.rstrip("/"))
@@ -148,6 +153,24 @@ def find_addresses(text: str, sources: frozenset[str] = frozenset()) -> Iterator
         )
 
 
+def asked_place(text: str) -> tuple[str, bool]:
+    """Say whom a client of Ollama asks for a value of ``OLLAMA_HOST``, and whether its port is told.
+
+    ``http`` alone means port 80 and ``https`` 443, a bare host 11434, as ``envconfig/config.go`` of
+    https://github.com/ollama/ollama has it. The place is empty where the value is no address.
+    """
+    value = text.strip().strip("\"'")
+    scheme, mark, _ = value.partition("://")
+    try:
+        parts = urlsplit(value if mark else f"http://{value}")
+        told = parts.port
+    except ValueError:
+        return "", False
+    usual = _USUAL_PORTS.get(scheme.lower(), OLLAMA_PORT) if mark else OLLAMA_PORT
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else (parts.hostname or "")
+    return (f"{host}:{told or usual}" if host else ""), told is not None
+
+
 def is_composed(text: str) -> bool:
     """Whether an address of an Ollama is put together from variables."""
     return _PARTLY.search(text) is not None
@@ -173,3 +196,20 @@ def replaced(text: str, edits: list[tuple[int, int, str]]) -> str:
         pieces += [text[last:start], new]
         last = end
     return "".join([*pieces, text[last:]])
+
+
+def _refuse_word(text: str) -> None:
+    """Refuse a word that has neither scheme nor port, and is no address either: likely a slip.
+
+    Raises:
+        InvalidRequestError: It is one.
+    """
+    if "://" in text or ":" in text or text.lower() == "localhost":
+        return
+    try:
+        ip_address(text)
+    except ValueError as error:
+        raise InvalidRequestError(
+            f"{text!r} is no address of a server: it has neither scheme nor port; "
+            "allowed are http://HOST:PORT, https://HOST:PORT and HOST:PORT"
+        ) from error

@@ -11,18 +11,22 @@ from homeport import HomeportError, InvalidRequestError
 from homeport_ollama.migrate import verification
 from homeport_ollama.migrate.addresses import OLLAMA_PORT, SIDE_PORT, Target, Targets
 from homeport_ollama.migrate.application import apply, roll_back
-from homeport_ollama.migrate.layout import plan_text, printable, report_text, verification_text
+from homeport_ollama.migrate.layout import named_plan, plan_text, printable, report_text, verification_text
 from homeport_ollama.migrate.migrations import Migration, Migrations
 from homeport_ollama.migrate.page import page
 from homeport_ollama.migrate.plan import make_plan
 from homeport_ollama.migrate.prompts import LEAST_PROMPTS, prompts_of
 from homeport_ollama.migrate.report import make_report
 from homeport_ollama.migrate.tree import root_of
+from homeport_ollama.migrate.wanted_models import installed_names
 from homeport_ollama.migrate.wire_client import WireClient
 from homeport_ollama.store import OllamaStore
 from homeport_ollama.store_config import OllamaStoreConfig
+from homeport_ollama.store_damage import StoreDamage
 
 _FAILED = 1
+_MODELS = "models"
+"""Where homeport keeps its models, below its own folder."""
 _SIDE = f"http://127.0.0.1:{SIDE_PORT}"
 
 _folder_argument = click.argument("folder", default=".")
@@ -51,7 +55,7 @@ def migrate_command(config: OllamaStoreConfig, *, state: Path) -> click.Group:
 
     Args:
         config: Where Ollama's models are.
-        state: Folder of plans and backups.
+        state: Folder of plans and backups, ``state/<plugin>`` below homeport's own.
     """
     migrations = Migrations(state)
 
@@ -60,7 +64,7 @@ def migrate_command(config: OllamaStoreConfig, *, state: Path) -> click.Group:
         """Move a project from Ollama to homeport, and back. Ollama itself is never touched."""
 
     for command in (
-        _report(config),
+        _report(config, models=state.parent.parent / _MODELS),
         _plan(migrations),
         _apply(migrations),
         _rollback(migrations),
@@ -70,7 +74,7 @@ def migrate_command(config: OllamaStoreConfig, *, state: Path) -> click.Group:
     return migrate
 
 
-def _report(config: OllamaStoreConfig) -> click.Command:
+def _report(config: OllamaStoreConfig, *, models: Path) -> click.Command:
     @click.command("report", epilog="\b\nExample:\n  homeport migrate report . --html report.html")
     @_folder_argument
     @_to_option
@@ -79,13 +83,30 @@ def _report(config: OllamaStoreConfig) -> click.Command:
     @click.option(
         "--html", metavar="FILE", type=click.Path(dir_okay=False), help="Also write a page to FILE."
     )
+    @click.option(
+        "--quick", is_flag=True, help="Do not check the bytes of Ollama's models, only their sizes."
+    )
     @_json_option
     def report_command(
-        folder: str, *, to: str, inner: str | None, sources: tuple[str, ...], html: str | None, as_json: bool
+        folder: str,
+        *,
+        to: str,
+        inner: str | None,
+        sources: tuple[str, ...],
+        html: str | None,
+        quick: bool,
+        as_json: bool,
     ) -> None:
-        """Print every place in FOLDER that speaks of Ollama, and which of its models can be used."""
-        shelved = OllamaStore(config).survey() if config.enabled else ()
-        report = make_report(root_of(folder), _targets(to, inner), _places(sources), shelved)
+        """Print every place in FOLDER that speaks of Ollama, the models it names, and those of Ollama."""
+        root = config.root if config.enabled else None
+        report = make_report(
+            root_of(folder),
+            _targets(to, inner),
+            _places(sources),
+            shelved=() if root is None else OllamaStore(config).survey(),
+            damage=None if quick or root is None else StoreDamage(root).of,
+            installed=installed_names(models),
+        )
         if html is not None:
             _write(html, page(report))
         click.echo(_json(attrs.asdict(report)) if as_json else report_text(report))
@@ -106,7 +127,8 @@ def _plan(migrations: Migrations) -> click.Command:
         """Print the edits that FOLDER needs, as a diff, and keep them as a plan. Changes nothing."""
         plan = make_plan(root_of(folder), _targets(to, inner), _places(sources))
         migrations.add(plan)
-        click.echo(_json(attrs.asdict(plan)) if as_json else plan_text(plan))
+        last = migrations.find(None).plan
+        click.echo(_json(attrs.asdict(plan) | {"last": last.id}) if as_json else plan_text(plan, last))
 
     return plan_command
 
@@ -119,6 +141,8 @@ def _apply(migrations: Migrations) -> click.Command:
         """Edit the files of PLAN, which is the last one where none is named; backups come first."""
         with migrations.locked():
             migration = migrations.find(plan_id)
+            if not as_json:
+                click.echo(f"Plan {named_plan(migration.plan)}:")
             count = apply(migration, _told(as_json=as_json))
         _done(migration, "replaced", count, as_json=as_json)
 
@@ -207,7 +231,9 @@ def _told(*, as_json: bool) -> Callable[[str], None]:
 
 def _done(migration: Migration, verb: str, count: int, *, as_json: bool) -> None:
     if as_json:
-        click.echo(_json({"plan": migration.plan.id, verb: count}))
+        plan = migration.plan
+        told = {"plan": plan.id, "root": plan.root, "edits": plan.edit_count}
+        click.echo(_json({**told, verb: count}))
     else:
         click.echo(f"{count} files {verb}, plan {migration.plan.id}." if count else "Nothing had to be done.")
 

@@ -1,8 +1,12 @@
 """What was found in one place of a project."""
 
+import re
 from enum import StrEnum
 
 import attrs
+
+_USER = re.compile(r"(://)[^/@\s]+@")
+_SHOWN_CHARACTERS = 200
 
 
 class State(StrEnum):
@@ -45,3 +49,8 @@ class Edit:
     new: str
     line: int
     setting: str
+
+
+def shown(value: str) -> str:
+    """Shorten a value, and take passwords out of its addresses."""
+    return _USER.sub(r"\1***@", value.encode("utf-8", "backslashreplace").decode())[:_SHOWN_CHARACTERS]

@@ -1,7 +1,7 @@
 """Looks into one file: what points at an Ollama there, and how it would be edited."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -9,26 +9,27 @@ from homeport_ollama.migrate.addresses import (
     Address,
     Place,
     Targets,
+    asked_place,
     find_addresses,
     is_composed,
     replaced,
     replacements,
 )
-from homeport_ollama.migrate.code import code_findings
+from homeport_ollama.migrate.code import code_findings, parsed_code
+from homeport_ollama.migrate.code_models import code_models
 from homeport_ollama.migrate.file_kinds import FileKind
-from homeport_ollama.migrate.finding import Edit, Finding, State
+from homeport_ollama.migrate.finding import Edit, Finding, State, shown
+from homeport_ollama.migrate.model_names import ASSIGNED, named_models
 from homeport_ollama.migrate.ollama_server import servers_of
 from homeport_ollama.migrate.scalar import GrammarError, Scalar
 from homeport_ollama.migrate.scalars import decoded, encoded, read_scalars
+from homeport_ollama.migrate.scripts import script_findings, script_models
 from homeport_ollama.migrate.tree import TreeFile
-from homeport_ollama.migrate.variables import advice, is_unknown, names_model
+from homeport_ollama.migrate.variables import advice, is_unknown
 
-_NAMED = re.compile(r"([A-Z][A-Z0-9_]*)=(.*)", re.DOTALL)
 _IMAGE = re.compile(r"(?:[\w.-]+(?::[0-9]+)?/)*ollama(?:/ollama)?(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?")
 _IMAGE_STAYS = "the image of Ollama, which is left alone; it can go when homeport serves all"
-_USER = re.compile(r"(://)[^/@\s]+@")
-_SHOWN_CHARACTERS = 200
-_MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_./:-]{0,199}")
+_HERE = "leads to homeport already"
 _BY_HAND = "cannot be edited for sure; change it by hand"
 
 
@@ -58,10 +59,12 @@ def inspect(file: TreeFile, targets: Targets, sources: frozenset[str]) -> Inspec
     if file.obstacle and not file.data:
         return Inspection(findings=(_whole(file, file.obstacle),))
     if file.kind is FileKind.PYTHON:
-        return Inspection(findings=tuple(code_findings(file.path, file.data, sources)))
+        return _code(file, sources)
     text = decoded(file.data)
     if file.kind is FileKind.TEXT:
-        return Inspection(findings=tuple(_text_findings(file.path, text, sources)))
+        return Inspection(
+            findings=tuple(script_findings(file.path, text, sources)), models=script_models(text)
+        )
     try:
         scalars = read_scalars(file.kind, text)
     except GrammarError as error:
@@ -88,7 +91,6 @@ class _Inspector:
         self._is_servers = servers_of(file.kind, file.path, scalars)
         self._findings: list[Finding] = []
         self._changes: list[tuple[int, int, str, str]] = []
-        self._models: list[str] = []
 
     def inspection(self) -> Inspection:
         """Look at every value, and make sure that the edits change what they should and nothing else."""
@@ -100,17 +102,14 @@ class _Inspector:
             self._findings = [
                 attrs.evolve(each, state=State.ATTENTION, reason=_BY_HAND) for each in self._findings
             ]
-        return Inspection(
-            findings=tuple(self._findings), edits=edits, models=tuple(dict.fromkeys(self._models))
-        )
+        models = named_models(self._scalars, self._targets, self._sources, self._is_servers)
+        return Inspection(findings=tuple(self._findings), edits=edits, models=models)
 
     def _look(self, scalar: Scalar) -> None:
-        named = _NAMED.fullmatch(scalar.value)
+        named = ASSIGNED.fullmatch(scalar.value)
         setting = named.group(1) if named else _setting(scalar)
         value = named.group(2) if named else scalar.value
         told = self._variable(scalar, setting, value)
-        if names_model(setting) and _MODEL_NAME.fullmatch(value) and not self._is_servers(scalar):
-            self._models.append(value)
         if told:
             return
         if setting == "image" and _IMAGE.fullmatch(value):
@@ -134,6 +133,8 @@ class _Inspector:
         obstacle = self._obstacle(scalar, setting, others) if others or not found else ""
         if obstacle:
             self._note(scalar, setting, State.ATTENTION, obstacle)
+        elif not found and setting == "OLLAMA_HOST" and not self._is_servers(scalar):
+            self._note(scalar, setting, State.READY, _HERE)
         elif found:
             self._change(scalar, setting)
 
@@ -142,7 +143,7 @@ class _Inspector:
         for start, end, new in changes:
             self._changes.append((scalar.start + start, scalar.start + end, new, setting))
         becomes = replaced(scalar.value, replacements(scalar.value, self._targets, self._sources))
-        reason = f"becomes {_bare(becomes)}" if changes else "leads to homeport already"
+        reason = f"becomes {_bare(becomes)}" if changes else _HERE
         self._note(scalar, setting, State.READY, reason)
 
     def _obstacle(self, scalar: Scalar, setting: str, found: Sequence[Address]) -> str:
@@ -180,11 +181,22 @@ class _Inspector:
 
     def _hidden(self, scalar: Scalar, setting: str) -> str:
         """Say where an address is that cannot be seen; empty where there is none."""
-        if setting == "OLLAMA_HOST" and not self._is_servers(scalar):
-            return f"has no port, so a client asks 11434; write {self._targets.outer.place}"
-        if is_composed(scalar.value):
+        value = ASSIGNED.sub(r"\2", scalar.value)
+        if is_composed(value) or (setting == "OLLAMA_HOST" and "$" in value):
             return "its host comes from a variable; change it by hand"
+        if setting == "OLLAMA_HOST" and not self._is_servers(scalar):
+            return self._unknown_host(value)
         return ""
+
+    def _unknown_host(self, value: str) -> str:
+        """Say whom a client asks that is neither an Ollama that we know nor homeport; empty for homeport."""
+        place, has_port = asked_place(value)
+        if any(each and each.place.lower() == place for each in (self._targets.outer, self._targets.inner)):
+            return ""
+        if not place or not has_port:
+            told = f"so a client asks {place}" if place else "and is no address of a server"
+            return f"has no port, {told}; write {self._targets.outer.place}"
+        return f"leads to {place}, not known as an Ollama; if it is one, plan with --from {place}"
 
     def _edits(self) -> tuple[Edit, ...]:
         edits, at, passed = [], 0, 0
@@ -245,24 +257,15 @@ def _setting(scalar: Scalar) -> str:
 
 def _bare(value: str) -> str:
     """Give a value as people may see it, without the variable that it is assigned to in the same text."""
-    return shown(_NAMED.sub(r"\2", value))
+    return shown(ASSIGNED.sub(r"\2", value))
 
 
-def shown(value: str) -> str:
-    """Shorten a value, and take passwords out of its addresses."""
-    return _USER.sub(r"\1***@", value.encode("utf-8", "backslashreplace").decode())[:_SHOWN_CHARACTERS]
-
-
-def _text_findings(path: str, text: str, sources: frozenset[str]) -> Iterator[Finding]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if any(find_addresses(line, sources)) or is_composed(line):
-            yield Finding(
-                path=path,
-                line=number,
-                value=shown(line.strip()),
-                state=State.ATTENTION,
-                reason="files of this kind are not edited; change it by hand",
-            )
+def _code(file: TreeFile, sources: frozenset[str]) -> Inspection:
+    try:
+        tree = parsed_code(file.data)
+    except GrammarError as error:
+        return Inspection(findings=(_whole(file, str(error)),))
+    return Inspection(findings=tuple(code_findings(file.path, tree, sources)), models=code_models(tree))
 
 
 def _whole(file: TreeFile, reason: str) -> Finding:

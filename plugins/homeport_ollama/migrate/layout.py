@@ -13,19 +13,36 @@ def report_text(report: Report) -> str:
         f"{printable(report.root)}: {totals['places']} places, {totals['ready']} ready, "
         f"{totals['attention']} to look at; {totals['files_to_edit']} files to edit; {report.seconds} s"
     )
+    named = (
+        f"The project names {totals['named_models']} models, {totals['named_models_attention']} to look at"
+    )
     store = f"Ollama's store: {totals['models']} models, {totals['models_ready']} can be used"
-    return "\n".join([head, *map(_finding_text, report.places), store, *map(_finding_text, report.models)])
+    parts = ((head, report.places), (named, report.wanted), (store, report.models))
+    return "\n".join(line for title, found in parts for line in (title, *map(_finding_text, found)))
 
 
-def plan_text(plan: Plan) -> str:
-    """Lay a plan out: its diffs, what is left to do, and how to go on."""
+def plan_text(plan: Plan, last: Plan) -> str:
+    """Lay a plan out: its diffs, what is left to do, and how to go on.
+
+    Args:
+        plan: Which one.
+        last: What ``apply`` takes where no plan is named; another one where this has no edits.
+    """
     points = plan.open_points
     end = (
         f"Plan {plan.id}: {len(plan.files)} files to edit, clients will ask {plan.to}. "
         "Nothing was changed. Do it with: homeport migrate apply"
     )
+    if not plan.files:
+        kept = "" if last.id == plan.id else f" The last plan stays {named_plan(last)}."
+        end = f"Plan {plan.id}: nothing to edit in {printable(plan.root)}.{kept}"
     diffs = [_lines(file.diff) for file in plan.files]
     return "\n".join([*diffs, *(["To look at:", *map(_finding_text, points)] if points else []), end])
+
+
+def named_plan(plan: Plan) -> str:
+    """Name a plan by its id, its folder and what it has."""
+    return f"{plan.id} of {printable(plan.root)}, {plan.edit_count} edits in {len(plan.files)} files"
 
 
 def verification_text(found: Verification) -> str:

@@ -113,10 +113,10 @@ class Migrations:
         return Migration(folder)
 
     def find(self, wanted: str | None, *, begun: bool = False) -> Migration:
-        """Give a plan by its id, or the last one.
+        """Give a plan by its id, or the last one that has edits.
 
         Args:
-            wanted: Its id, or how it begins; None is the last.
+            wanted: Its id, or how it begins; None is the last with edits, else the last.
             begun: Only those of which something was done, and not undone.
 
         Raises:
@@ -124,11 +124,17 @@ class Migrations:
         """
         names = sorted(path.name for path in self._folder.glob(f"*/{_PLAN}") for path in [path.parent])
         chosen = [name for name in names if wanted is None or name.startswith(wanted)]
+        without_edits: Migration | None = None
         for name in reversed(chosen):
             migration = Migration(self._folder / name)
             journal = migration.journal
-            if not begun or wanted is not None or (journal and journal.step is not Step.ROLLED_BACK):
+            if begun and wanted is None and (not journal or journal.step is Step.ROLLED_BACK):
+                continue
+            if wanted is not None or migration.plan.files:
                 return migration
+            without_edits = without_edits or migration
+        if without_edits is not None:
+            return without_edits
         kind = "applied plan" if begun else "plan"
         raise InvalidRequestError(
             f"there is no {kind}{f' {wanted!r}' if wanted else ''}",

@@ -34,6 +34,8 @@ def page(report: Report) -> str:
 <table><tr>{names}</tr><tr>{totals}</tr></table>
 <h2>Places in the project</h2>
 {_table(("Place", "Setting", "Value", "State", "What to do"), map(_place, report.places))}
+<h2>Models that the project names</h2>
+{_table(("Model", "Is", "State", "What to do"), map(_model, report.wanted))}
 <h2>Models of Ollama</h2>
 {_table(("Model", "Is", "State", "What happens"), map(_model, report.models))}
 </body></html>

@@ -74,6 +74,11 @@ class Plan:
     models: tuple[str, ...] = ()
 
     @property
+    def edit_count(self) -> int:
+        """How many edits it has, over all files."""
+        return sum(len(file.edits) for file in self.files)
+
+    @property
     def open_points(self) -> Sequence[Finding]:
         """What somebody has to look at."""
         return [finding for finding in self.findings if finding.state is State.ATTENTION]

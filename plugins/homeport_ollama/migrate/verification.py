@@ -10,7 +10,7 @@ from homeport_ollama.migrate.migrations import Migration
 from homeport_ollama.migrate.plan import sha256
 from homeport_ollama.migrate.project_file import project_file
 from homeport_ollama.migrate.prompts import PROMPTS
-from homeport_ollama.migrate.wire_client import WireClient
+from homeport_ollama.migrate.wire_client import AbsentError, WireClient
 
 _ANSWER_TOKENS = 32
 _SEED = 7
@@ -226,7 +226,12 @@ def _checked(name: str, look: Callable[[], str]) -> Check:
 
 
 def _resolved(client: WireClient, name: str) -> str:
-    client.ask("POST", "/api/show", {"model": name})
+    try:
+        client.ask("POST", "/api/show", {"model": name})
+    except AbsentError as error:
+        raise BackendError(
+            f"the project names it and {client.url} does not have it; get it with: homeport pull {name}"
+        ) from error
     return "is there"
 
 

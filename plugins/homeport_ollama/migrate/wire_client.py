@@ -10,6 +10,11 @@ from homeport_ollama.migrate.addresses import Target
 _CONNECT_SECONDS = 5.0
 _MOST_BYTES = 16 * 1024**2
 _FIRST_ERROR_STATUS = 400
+_ABSENT_STATUS = 404
+
+
+class AbsentError(BackendError):
+    """A server answers, and says that it does not have what was asked for."""
 
 
 class WireClient:
@@ -35,7 +40,8 @@ class WireClient:
         """Send a question and read its answer.
 
         Raises:
-            BackendError: Nobody answers, or the answer is an error or no object.
+            AbsentError: The answer is 404.
+            BackendError: Nobody answers, or the answer is another error or no object.
         """
         kind = http.client.HTTPSConnection if self._target.scheme == "https" else http.client.HTTPConnection
         connection = kind(self._target.place, timeout=_CONNECT_SECONDS)
@@ -59,5 +65,6 @@ class WireClient:
             answer = None
         if response.status >= _FIRST_ERROR_STATUS or not isinstance(answer, dict):
             told = answer.get("error") if isinstance(answer, dict) else data[:200]
-            raise BackendError(f"{path}: {response.status} {told!r:.300}")
+            kind_of_error = AbsentError if response.status == _ABSENT_STATUS else BackendError
+            raise kind_of_error(f"{path}: {response.status} {told!r:.300}")
         return answer

@@ -90,6 +90,11 @@ class ModelDescription:
         """Whether it makes vectors and writes no text."""
         return "embedding" in self.capabilities and "completion" not in self.capabilities
 
+    @property
+    def may_think(self) -> bool:
+        """Whether it can think first; a server that tells no capabilities is believed to."""
+        return not self.capabilities or "thinking" in self.capabilities
+
     @classmethod
     def from_wire(cls, answer: JsonObject) -> Self:
         """Read it."""

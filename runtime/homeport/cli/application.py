@@ -3,8 +3,10 @@
 Exit codes: 0 done, 1 failed, 2 a wrong command line or setting, 130 interrupted.
 """
 
+import io
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, NoReturn
@@ -13,7 +15,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from homeport.cli.invocation import Invocation
-from homeport.cli.verbs import ALIASES, VERBS
+from homeport.cli.verbs import ALIASES, PLUGIN_VERBS, VERBS
 from homeport.domain.errors import ConfigError, HomeportError
 
 EXIT_FAILED = 1
@@ -24,7 +26,7 @@ _EPILOG = """\b
 Example:
   homeport run smollm2:135m "What is the capital of France?"
 
-Plugins may add verbs; `homeport plugins` lists them as commands:NAME."""
+Other plugins may add verbs; `homeport plugins` lists them as commands:NAME."""
 
 
 class VerbGroup(click.Group):
@@ -37,8 +39,11 @@ class VerbGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a built-in verb, or find it among the plugins."""
         verb = VERBS.get(ALIASES.get(cmd_name, cmd_name))
+        if verb is None and ctx.resilient_parsing:
+            with suppress(HomeportError):  # a shell that completes shows no errors
+                return _plugin_verb(ctx, cmd_name)
         if verb is None:
-            return None if ctx.resilient_parsing else _plugin_verb(ctx, cmd_name)
+            return _plugin_verb(ctx, cmd_name)
         module_name, _, attribute = verb.reference.partition(":")
         command: click.Command = getattr(import_module(module_name), attribute)
         return command
@@ -53,24 +58,41 @@ class VerbGroup(click.Group):
         """
         command = self.get_command(ctx, args[0])
         if command is None and not ctx.resilient_parsing:
-            near = get_close_matches(args[0], (*VERBS, *ALIASES), n=1)
-            known = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(VERBS)}"
-            raise click.UsageError(f"no verb {args[0]!r}; {known}", ctx=ctx)
+            raise click.UsageError(_unknown_verb(args[0]), ctx=ctx)
         return args[0], command, args[1:]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the verbs with their summaries."""
         with formatter.section("Verbs"):
-            formatter.write_dl([(name, verb.summary) for name, verb in VERBS.items()])
+            formatter.write_dl([(_with_aliases(name), verb.summary) for name, verb in VERBS.items()])
+        with formatter.section("Verbs of plugins that come along, unless they are disabled"):
+            formatter.write_dl([(name, verb.summary) for name, verb in PLUGIN_VERBS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Complete a verb from the table, an option as click does."""
+        """Complete a verb from the tables, an option as click does."""
+        summaries = {name: verb.summary for name, verb in VERBS.items()}
+        summaries |= {name: verb.summary for name, verb in PLUGIN_VERBS.items()}
+        summaries |= {alias: summaries[name] for alias, name in ALIASES.items()}
         verbs = [
-            CompletionItem(name, help=verb.summary)
-            for name, verb in VERBS.items()
+            CompletionItem(name, help=summary)
+            for name, summary in summaries.items()
             if name.startswith(incomplete)
         ]
         return [*verbs, *click.Command.shell_complete(self, ctx, incomplete)]
+
+
+def _with_aliases(name: str) -> str:
+    return ", ".join((name, *(alias for alias, meant in ALIASES.items() if meant == name)))
+
+
+def _unknown_verb(name: str) -> str:
+    """Say what is known instead, or whose verb it would be."""
+    if name in PLUGIN_VERBS:
+        plugin = PLUGIN_VERBS[name].plugin
+        return f"the verb {name!r} is the plugin {plugin!r}'s, which does not run; see `homeport plugins`"
+    known = (*VERBS, *ALIASES, *PLUGIN_VERBS)
+    near = get_close_matches(name, known, n=1)
+    return f"no verb {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}")
 
 
 def _plugin_verb(ctx: click.Context, name: str) -> click.Command | None:
@@ -142,4 +164,7 @@ def tell(error: HomeportError) -> None:
 
 def main() -> NoReturn:
     """Run the process's command line and end the process."""
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # Piped text may be of any encoding; one odd byte is no reason to refuse the rest.
+        sys.stdin.reconfigure(errors="replace")
     sys.exit(execute(sys.argv[1:]))

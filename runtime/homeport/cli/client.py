@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
@@ -21,6 +22,8 @@ _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 _FIRST_ERROR_STATUS = 400
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What Python makes of an argument's bytes that are no UTF-8; JSON must not hold it (RFC 8259, 8.1)."""
 
 
 class NoServerError(HomeportError):
@@ -134,7 +137,7 @@ class Client:
     def _response(
         self, method: str, path: str, body: JsonObject | None
     ) -> Iterator[http.client.HTTPResponse]:
-        data = None if body is None else json.dumps(body).encode()
+        data = None if body is None else _encoded(body)
         with self._exchange(method, path, data, {"Content-Type": "application/json"}) as response:
             yield response
 
@@ -188,7 +191,7 @@ class Client:
 
     def _connect(self) -> http.client.HTTPConnection:
         kind = http.client.HTTPSConnection if self.address.secure else http.client.HTTPConnection
-        connection = kind(self.address.host, self.address.port, timeout=_CONNECT_TIMEOUT_SECONDS)
+        connection = kind(self.address.host, self.address.port, timeout=self._connect_seconds)
         try:
             connection.connect()
         except OSError as error:
@@ -199,6 +202,11 @@ class Client:
         if connection.sock is not None:
             connection.sock.settimeout(self._patience_seconds)
         return connection
+
+    @property
+    def _connect_seconds(self) -> float:
+        patience = self._patience_seconds
+        return _CONNECT_TIMEOUT_SECONDS if patience is None else min(patience, _CONNECT_TIMEOUT_SECONDS)
 
     def _headers(self) -> dict[str, str]:
         headers = {"User-Agent": "homeport"}
@@ -219,6 +227,10 @@ class Client:
                 hint="Set OLLAMA_HOST to where homeport or Ollama listens",
             )
         return answer
+
+
+def _encoded(body: JsonObject) -> bytes:
+    return _LONE_SURROGATE.sub("\ufffd", json.dumps(body, ensure_ascii=False)).encode()
 
 
 def _refusal(response: http.client.HTTPResponse, data: bytes, address: Address) -> AnswerError:

@@ -4,12 +4,13 @@ import click
 
 from homeport.cli.connection import connected
 from homeport.cli.invocation import Invocation
+from homeport.cli.model_completion import installed_models
 from homeport.cli.options import json_option, pass_invocation
 from homeport.cli.text import harmless_line, write_json
 
 
 @click.command("cp", epilog="\b\nExample:\n  homeport cp smollm2:135m small")
-@click.argument("source")
+@click.argument("source", shell_complete=installed_models)
 @click.argument("destination")
 @json_option
 @pass_invocation

@@ -12,6 +12,7 @@ from homeport.cli.text import columns, write_json
 
 if TYPE_CHECKING:
     from homeport.cli.client import JsonObject
+    from homeport.config.loading import LoadedSettings
     from homeport.server.key_file import KeyFile, StoredKey
 
 HEADER = ("NAME", "SCOPES", "KEY", "CREATED")
@@ -38,7 +39,12 @@ def create(invocation: Invocation, *, name: str, scopes: tuple[str, ...], as_jso
     """Make a key called NAME and print it, this once."""
     from homeport.server.scopes import Scope  # noqa: PLC0415 - with what it needs 60 ms
 
-    new = _file(invocation).create(name, {Scope(scope) for scope in scopes})
+    loaded = invocation.load()
+    file = _file(loaded)
+    was_open = not file.read() and not loaded.settings.server.api_key
+    new = file.create(name, {Scope(scope) for scope in scopes})
+    if was_open:
+        _warn_of_the_first(scopes)
     if as_json:
         write_json({"key": new.secret, **_told(new.stored)})
         return
@@ -51,7 +57,7 @@ def create(invocation: Invocation, *, name: str, scopes: tuple[str, ...], as_jso
 @pass_invocation
 def list_keys(invocation: Invocation, *, as_json: bool) -> None:
     """List the keys with what they are for, oldest first; of a key its last characters are known."""
-    stored = _file(invocation).read()
+    stored = _file(invocation.load()).read()
     if as_json:
         write_json({"keys": [_told(key) for key in stored]})
         return
@@ -64,7 +70,7 @@ def list_keys(invocation: Invocation, *, as_json: bool) -> None:
 @pass_invocation
 def revoke(invocation: Invocation, *, name: str) -> None:
     """Take the key called NAME away; a running server refuses it from the next request on."""
-    left = _file(invocation).revoke(name)
+    left = _file(invocation.load()).revoke(name)
     click.echo(f"revoked {name!r}")
     if not left:
         click.echo(
@@ -73,10 +79,20 @@ def revoke(invocation: Invocation, *, name: str) -> None:
         )
 
 
-def _file(invocation: Invocation) -> "KeyFile":
+def _warn_of_the_first(scopes: tuple[str, ...]) -> None:
+    """Say what the first key changes for those who needed none before."""
+    click.echo("From now on every client of this server needs a key, this command line too.", err=True)
+    if "admin" not in scopes:
+        click.echo(
+            "A key with scope infer may ask models, but not pull or remove them. "
+            "For the command line make one with: homeport keys create NAME --scope admin",
+            err=True,
+        )
+
+
+def _file(loaded: "LoadedSettings") -> "KeyFile":
     from homeport.server.key_file import FILE_NAME, KeyFile  # noqa: PLC0415 - with what it needs 60 ms
 
-    loaded = invocation.load()
     warn_of(loaded)
     return KeyFile(loaded.settings.home / FILE_NAME)
 

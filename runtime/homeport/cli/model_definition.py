@@ -51,6 +51,8 @@ _KINDS: Mapping[Callable[[str], object], tuple[str, tuple[str, ...]]] = {
     str: ("a text", ("stop",)),
 }  # fmt: skip
 _READERS = {name: (read, kind) for read, (kind, names) in _KINDS.items() for name in names}
+PARAMETERS = frozenset(_READERS)
+"""Names of parameters that there are."""
 DEPRECATED = frozenset({
     "mirostat", "mirostat_eta", "mirostat_tau", "tfs_z", "penalize_newline", "low_vram", "f16_kv",
     "logits_all", "vocab_only", "use_mlock", "embedding_only", "numa",

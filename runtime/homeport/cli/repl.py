@@ -12,6 +12,7 @@ from homeport.cli.typed_lines import LineReader, TypedCommand
 from homeport.domain.errors import HomeportError
 
 _PROMPT = ">>> "
+_GREETING = "Send a message (/? for help)"
 _PROMPT_INSIDE = "... "
 _LEAVING = frozenset({"/bye", "/exit"})
 
@@ -20,6 +21,7 @@ def converse(talk: Talk) -> None:
     """Read lines and answer them until the user leaves."""
     talk.history.open()
     reader = LineReader()
+    click.echo(_GREETING)
     while True:
         try:
             line = input(_PROMPT_INSIDE if reader.is_open else _PROMPT)

@@ -18,6 +18,7 @@ from homeport.cli.connection import connected
 from homeport.cli.image_paths import image_note
 from homeport.cli.invocation import Invocation
 from homeport.cli.line_history import history_of
+from homeport.cli.model_completion import installed_models
 from homeport.cli.options import json_option, pass_invocation
 from homeport.cli.pulling import ensure_model
 from homeport.cli.repl import converse
@@ -99,7 +100,7 @@ class _Wish:
 
 
 @click.command("run", cls=RunCommand, epilog=_EPILOG)
-@click.argument("model")
+@click.argument("model", shell_complete=installed_models)
 @click.argument("prompt", nargs=-1)
 @click.option("--system", metavar="TEXT", help="System text, instead of the model's own.")
 @click.option(
@@ -249,12 +250,14 @@ def _vector(client: Client, wish: _Wish, text: str | None) -> str:
 def _question(prompt: tuple[str, ...]) -> str | None:
     """Put piped input before the prompt; None where there is neither, but a terminal.
 
+    A prompt that is given and empty asks nothing, but brings the model into memory.
+
     Raises:
         click.UsageError: There is nothing to ask.
     """
     if sys.stdin is None or sys.stdin.isatty():
         return " ".join(prompt) if prompt else None
     question = " ".join(part for part in (sys.stdin.read().rstrip("\n"), *prompt) if part)
-    if not question.strip():
+    if not question.strip() and not prompt:
         raise click.UsageError("nothing to ask: give a PROMPT, pipe one in, or start it at a terminal")
     return question

@@ -9,6 +9,7 @@ from homeport.cli import figures
 from homeport.cli.answers import ModelDescription
 from homeport.cli.connection import connected
 from homeport.cli.invocation import Invocation
+from homeport.cli.model_completion import installed_models
 from homeport.cli.options import json_option, pass_invocation
 from homeport.cli.text import harmless, harmless_line, write_json
 
@@ -26,7 +27,7 @@ class _Section:
 
 
 @click.command("show", epilog="\b\nExample:\n  homeport show smollm2:135m --template")
-@click.argument("model")
+@click.argument("model", shell_complete=installed_models)
 @click.option("--license", "license_", is_flag=True, help="Print its license alone.")
 @click.option("--modelfile", is_flag=True, help="Print its Modelfile alone.")
 @click.option("--parameters", is_flag=True, help="Print its parameters alone.")

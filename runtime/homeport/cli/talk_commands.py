@@ -1,5 +1,6 @@
 """What a line that begins with a slash does to a talk."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
@@ -8,7 +9,7 @@ import click
 
 from homeport.cli.answer_form import parse_form
 from homeport.cli.create import creation_steps
-from homeport.cli.model_definition import parameter_value
+from homeport.cli.model_definition import DEPRECATED, PARAMETERS, parameter_value
 from homeport.cli.pulling import describe, ensure_model
 from homeport.cli.show import SECTIONS, overview, part
 from homeport.cli.talk import Talk
@@ -16,6 +17,7 @@ from homeport.cli.talk_help import HELP, SET_HELP, SHORTCUTS, SHOW_HELP
 from homeport.cli.text import harmless_line
 from homeport.cli.thinking_levels import parse_think
 from homeport.cli.typed_lines import TypedCommand
+from homeport.domain.errors import InvalidRequestError
 
 Action = Callable[[Talk, Sequence[str]], str]
 """Does what the words after a command say, and gives what to tell the user."""
@@ -55,10 +57,14 @@ def _clear(talk: Talk, _words: Sequence[str]) -> str:
 def _load(talk: Talk, words: Sequence[str]) -> str:
     if len(words) != 1:
         return "Usage: /load MODEL"
-    ensure_model(talk.client, words[0])
+    description = ensure_model(talk.client, words[0])
     talk.manner = attrs.evolve(talk.manner, model=words[0], system=None)
     talk.messages = []
-    return f"Now talking to {harmless_line(words[0])!r}."
+    told = f"Now talking to {harmless_line(words[0])!r}."
+    if talk.manner.think and not description.may_think:
+        talk.manner = attrs.evolve(talk.manner, think=None)
+        return f"{told} It does not think, so 'think' is no longer set."
+    return told
 
 
 def _save(talk: Talk, words: Sequence[str]) -> str:
@@ -95,7 +101,11 @@ def _own_part(talk: Talk, wanted: str) -> str:
     if wanted == "system" and talk.manner.system is not None:
         return talk.manner.system
     if wanted == "parameters" and talk.manner.options:
-        lines = (f"{name:<30} {value}" for name, value in talk.manner.options.items())
+        lines = (
+            f"{name:<30} {json.dumps(value, ensure_ascii=False)}"
+            for name, given in talk.manner.options.items()
+            for value in (given if isinstance(given, list) else [given])
+        )
         return "Set in this talk:\n" + "\n".join(lines)
     return ""
 
@@ -114,12 +124,34 @@ def _set_parameter(talk: Talk, words: Sequence[str]) -> str:
         talk.manner = attrs.evolve(talk.manner, options=kept)
         return f"The parameter {harmless_line(name)!r} is left to the model."
     try:
-        found = [parameter_value(name, word) for word in (values if name == "stop" else [" ".join(values)])]
+        value = _option(name, values)
     except ValueError as error:
         return f"Couldn't set parameter: {harmless_line(str(error))}"
-    value = found if name == "stop" else found[0]
     talk.manner = attrs.evolve(talk.manner, options={**kept, name: value})
     return f"Set parameter {harmless_line(name)!r} to {harmless_line(' '.join(values))!r}."
+
+
+def _option(name: str, words: Sequence[str]) -> object:
+    """Read an option as the server will.
+
+    Raises:
+        ValueError: There is none of that name, or it is of another type or out of range.
+    """
+    from homeport.server.option_fields import read_options  # noqa: PLC0415 - 130 ms, for this alone
+
+    if name not in PARAMETERS:
+        known = () if name in DEPRECATED else ("; known: ", ", ".join(sorted(PARAMETERS)))
+        try:
+            return parameter_value(name, " ".join(words))
+        except ValueError as error:
+            raise ValueError("".join((str(error), *known))) from error
+    found = [parameter_value(name, word) for word in (words if name == "stop" else [" ".join(words)])]
+    value = found if name == "stop" else found[0]
+    try:
+        read_options({name: value})
+    except InvalidRequestError as error:
+        raise ValueError(f"{error.message}, got {' '.join(words)!r:.80}") from error
+    return value
 
 
 def _set_system(talk: Talk, words: Sequence[str]) -> str:
@@ -133,17 +165,35 @@ def _set_system(talk: Talk, words: Sequence[str]) -> str:
 def _set_form(talk: Talk, words: Sequence[str]) -> str:
     try:
         form = parse_form(" ".join(words))
+        if isinstance(form, Mapping):
+            _check_schema(form)
     except ValueError as error:
-        return harmless_line(str(error))
+        return f"Error: {harmless_line(str(error))}"
     talk.manner = attrs.evolve(talk.manner, form=form)
     return "Set format to 'json'." if form == "json" else "Set format to the JSON Schema."
+
+
+def _check_schema(schema: Mapping[str, object]) -> None:
+    """Read a JSON Schema as the server will.
+
+    Raises:
+        ValueError: It is none, or cannot be enforced.
+    """
+    from homeport.engine.json_schema import enforceable_schema  # noqa: PLC0415 - 150 ms, for this alone
+
+    try:
+        enforceable_schema(schema, "format")
+    except InvalidRequestError as error:
+        raise ValueError(error.message) from error
 
 
 def _set_think(talk: Talk, words: Sequence[str]) -> str:
     try:
         think = parse_think(" ".join(words) or "true")
     except ValueError as error:
-        return harmless_line(str(error))
+        return f"Error: {harmless_line(str(error))}"
+    if think and not describe(talk.client, talk.manner.model).may_think:
+        return f"Error: {harmless_line(talk.manner.model)!r} does not think: it lacks the capability thinking"
     talk.manner = attrs.evolve(talk.manner, think=think)
     return f"Set 'think' to {think!r}." if isinstance(think, str) else _THINK_WORDS[think]
 

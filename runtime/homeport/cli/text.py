@@ -8,7 +8,7 @@ import click
 
 _GAP = "    "
 _SHOWN_CONTROLS = frozenset("\n\t")
-_REMOVED_CATEGORIES = frozenset({"Cc", "Cf"})
+_REMOVED_CATEGORIES = frozenset({"Cc", "Cf", "Cs"})
 _JOINERS = frozenset("\u200c\u200d")
 """Format characters that words and emoji need."""
 

@@ -18,6 +18,19 @@ class Verb:
     summary: str
 
 
+@attrs.frozen
+class PluginVerb:
+    """A verb of a plugin that is installed together with homeport.
+
+    Attributes:
+        plugin: Name of that plugin.
+        summary: As the plugin gives it.
+    """
+
+    plugin: str
+    summary: str
+
+
 VERBS: Mapping[str, Verb] = {
     "serve": Verb("homeport.cli.serve:serve", "Answer the Ollama and OpenAI APIs until stopped"),
     "run": Verb("homeport.cli.run:run", "Ask a model, or talk to it"),
@@ -40,7 +53,14 @@ VERBS: Mapping[str, Verb] = {
     "config": Verb("homeport.cli.config:config", "Show, check, describe and reload the settings"),
     "doctor": Verb("homeport.cli.doctor:doctor", "Look for what could go wrong, and say how to mend it"),
     "completion": Verb("homeport.cli.completion:completion", "Print the completion script of a shell"),
+    "help": Verb("homeport.cli.help:show_help", "Explain a verb, or list them"),
 }
+
+PLUGIN_VERBS: Mapping[str, PluginVerb] = {
+    "migrate": PluginVerb("ollama-legacy", "Move a project from Ollama to homeport, and back"),
+    "cost": PluginVerb("cost-guard", "Show what was spent, and how budgets stand"),
+}
+"""Kept here so that ``--help`` imports no plugin: 80 ms for the metadata of what is installed alone."""
 
 ALIASES: Mapping[str, str] = {"ls": "list", "start": "serve"}
 """What Ollama's users also type."""

@@ -1,12 +1,15 @@
 import json
 import os
+import socket
 import subprocess
 import sys
 from importlib.metadata import version
 
 import pytest
 
-from homeport.cli.verbs import ALIASES, VERBS
+from homeport import Settings
+from homeport.cli.verbs import ALIASES, PLUGIN_VERBS, VERBS
+from homeport.plugin.manager import load_plugins
 
 HELP_BUDGET_SECONDS = 0.15
 HEAVY = (
@@ -70,6 +73,11 @@ def test_every_verb_explains_itself_by_example(homeport, verb):
         (("show",), "Missing argument 'MODEL'"),
         (("serve", "--port", "many"), "'many' is not a valid integer"),
         ((), "Usage: homeport"),
+        (("zzz",), "migrate, cost"),
+        (("migrat",), "did you mean 'migrate'?"),
+        (("-p", "no:cost-guard", "cost"), "the verb 'cost' is the plugin 'cost-guard''s, which does not run"),
+        (("help", "nonsense"), "no verb 'nonsense'"),
+        (("help", "run", "fast"), "'run' has no verbs of its own"),
     ],
 )
 def test_a_wrong_command_line_exits_2_and_says_what_is_wrong(homeport, arguments, said):
@@ -96,6 +104,23 @@ def test_an_unknown_level_is_refused(homeport):
 def test_a_plugin_adds_a_verb(echo_homeport):
     """A verb that homeport does not have is looked for among the plugins."""
     assert echo_homeport("greet", "Ada").stdout == "Hello Ada\n"
+
+
+def test_the_verbs_of_first_party_plugins_are_listed_as_they_are(homeport):
+    """The table that help reads says what the plugins say, and aliases stand beside their verbs."""
+    offered = load_plugins(Settings()).commands
+    assert {name: (verb.plugin, verb.summary) for name, verb in PLUGIN_VERBS.items()} == {
+        name: (each.plugin, each.record.summary) for name, each in offered.items()
+    }
+    told = homeport("--help").stdout
+    assert all(f"\n  {name} " in told for name in PLUGIN_VERBS)
+    assert "\n  list, ls " in told
+
+
+def test_help_is_a_verb_too(homeport):
+    """``homeport help`` says what ``--help`` says, of verbs within verbs too."""
+    assert homeport("help").stdout == homeport("--help").stdout
+    assert homeport("help", "keys", "create").stdout == homeport("keys", "create", "--help").stdout
 
 
 def test_a_blocked_plugin_adds_no_verb(echo_homeport):
@@ -125,6 +150,10 @@ def test_the_shell_completes_verbs_and_options(homeport):
         ("models resolve --e", "--explain"),
         ("create --q", "--quantize"),
         ("cp --j", "--json"),
+        ("ls --j", "--json"),
+        ("migr", "migrate"),
+        ("cost b", "budgets"),
+        ("cost report --cs", "--csv"),
     ],
 )
 def test_the_shell_completes_verbs_within_verbs(homeport, words, completed):
@@ -132,6 +161,37 @@ def test_the_shell_completes_verbs_within_verbs(homeport, words, completed):
     count = str(len(words.split()))
     done = homeport(_HOMEPORT_COMPLETE="bash_complete", COMP_WORDS=f"homeport {words}", COMP_CWORD=count)
     assert done.stdout.split() == [f"plain,{completed}"]
+
+
+@pytest.mark.parametrize("verb", ["run", "rm", "rm echo:latest", "show", "stop", "cp"])
+def test_the_shell_completes_models_of_a_running_server(echo_homeport, server, verb):
+    """Names that the server lists follow the verbs that take one."""
+    assert completed(echo_homeport, f"{verb} ec") == ["plain,echo:latest"]
+
+
+def test_the_shell_completes_no_models_without_a_server(homeport, scripted):
+    """Nobody there, nonsense and a wrong setting all complete to nothing, without a word."""
+    assert completed(homeport, "run ec") == []
+    assert completed(homeport, "run ec", OLLAMA_CONTEXT_LENGTH="many") == []
+    with scripted("nonsense"):
+        assert completed(homeport, "run ec") == []
+
+
+def test_the_shell_does_not_wait_for_a_silent_server(homeport, free_port):
+    """A server that accepts and says nothing holds nobody up."""
+    with socket.create_server(("127.0.0.1", free_port)):
+        assert completed(homeport, "run ec") == []
+
+
+def completed(homeport, words, **variables):
+    done = homeport(
+        _HOMEPORT_COMPLETE="bash_complete",
+        COMP_WORDS=f"homeport {words}",
+        COMP_CWORD=str(len(words.split())),
+        **variables,
+    )
+    assert done.stderr == ""
+    return done.stdout.split()
 
 
 def test_the_version_is_that_of_the_distribution(homeport):

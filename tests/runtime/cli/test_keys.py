@@ -52,6 +52,23 @@ def test_a_wrong_command_is_refused(homeport, arguments, complaint):
     assert complaint in done.stderr
 
 
+def test_the_first_key_says_what_it_changes(homeport):
+    """A server that was open is no longer; a second key, or one beside the settings' key, changes nothing."""
+    said = "every client of this server needs a key"
+    assert said not in homeport("keys", "create", "zero", HOMEPORT_API_KEY="k-1").stderr
+    homeport("keys", "revoke", "zero")
+    first = homeport("keys", "create", "laptop")
+    assert said in first.stderr
+    assert "--scope admin" in first.stderr
+    assert said not in homeport("keys", "create", "tablet").stderr
+    homeport("keys", "revoke", "laptop")
+    homeport("keys", "revoke", "tablet")
+    admin = homeport("keys", "create", "desk", "--scope", "admin", "--json")
+    assert said in admin.stderr
+    assert "--scope admin" not in admin.stderr
+    assert "admin" in json.loads(admin.stdout)["scopes"]
+
+
 def test_a_damaged_file_is_told(homeport, home):
     """No verb takes it for an empty one, and no server starts with it."""
     home.mkdir()

@@ -7,7 +7,7 @@ import pytest
 def talk(at_terminal, server):
     """A talk with a model that thinks first, and repeats what it heard."""
     terminal = at_terminal("run", "ponder", "--hidethinking")
-    terminal.await_text(">>> ")
+    assert "Send a message (/? for help)\n" in terminal.await_text(">>> ")
     return terminal
 
 
@@ -50,16 +50,23 @@ def test_commands(talk):
         ("/set parameter temperature 0", "Set parameter 'temperature' to '0'."),
         ("/set parameter temperature", "left to the model"),
         ("/set parameter", "Usage: /set parameter NAME VALUE"),
-        ("/set parameter foo 1", "Couldn't set parameter: unknown parameter 'foo'"),
+        ("/set parameter foo 1", "Couldn't set parameter: unknown parameter 'foo'; known: draft_num"),
+        ("/set parameter temperature abc", "parameter temperature must be a number, got 'abc'"),
+        ("/set parameter temperature -1", "got '-1'"),
+        ("/set parameter top_p 3", "got '3'"),
+        ("/set parameter seed 1.5", "parameter seed must be an integer, got '1.5'"),
         ("/set parameter top_k 1.5", "Couldn't set parameter: parameter top_k must be an integer, got '1.5'"),
         ("/set parameter tfs_z 1", "Couldn't set parameter: parameter tfs_z is deprecated"),
         ("/set parameter stop true 5", "Set parameter 'stop' to 'true 5'."),
         ("/set format json", "Set format to 'json'."),
-        ("/set format xml", "expected json"),
+        ("/show parameters", 'stop                           "true"\nstop                           "5"\n'),
+        ("/set format xml", "Error: expected json"),
+        ("/set format @nofile", "Error: cannot read the JSON Schema 'nofile'"),
+        ('/set format {"type": "strng"}', "Error: "),
         ("/set noformat", "Disabled format."),
         ("/set think", "Set 'think' mode."),
         ("/set think high", "Set 'think' to 'high'."),
-        ("/set think hard", "expected true, false, low"),
+        ("/set think hard", "Error: expected true, false, low"),
         ("/set nothink", "Set 'nothink' mode."),
         ("/set verbose", "Set 'verbose' mode."),
         ("/set quiet", "Set 'quiet' mode."),
@@ -79,11 +86,23 @@ def test_commands(talk):
         ("/show nonsense", "Usage: /show [PART]"),
         ("/save", "Usage: /save MODEL"),
         ("/load", "Usage: /load MODEL"),
-        ("/load echo", "Now talking to 'echo'."),
+        ("/set think", "Set 'think' mode."),
+        ("/load echo", "Now talking to 'echo'. It does not think, so 'think' is no longer set."),
+        ("/set think", "Error: 'echo' does not think"),
+        ("/set nothink", "Set 'nothink' mode."),
         ("/nonsense", "Unknown command '/nonsense'"),
     ]:
         assert told in say(talk, typed)
     assert leave(talk) == 0
+
+
+def test_what_is_refused_changes_nothing(talk):
+    """The value from before stays, and the next question is answered."""
+    say(talk, "/set parameter seed 7", "/set format json")
+    say(talk, "/set parameter seed 1.5", "/set parameter seeed 8", '/set format {"type": "strng"}')
+    assert "Set in this talk:\nseed                           7\n>" in say(talk, "/show parameters") + ">"
+    assert "json_object user:one" in say(talk, "one")
+    leave(talk)
 
 
 def test_forms_and_thoughts_are_set_for_what_follows(talk):

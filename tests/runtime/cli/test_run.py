@@ -107,6 +107,25 @@ def test_piped_input_goes_before_the_prompt(echo_homeport, server):
     assert echo_homeport("run", "echo", "summarise", stdin="the text\n").stdout == "the text summarise\n"
 
 
+def test_bytes_that_are_no_utf_8_are_replaced(echo_environment, server):
+    """Odd bytes of a pipe or an argument cost one character each, not the whole question."""
+    done = subprocess.run(
+        [sys.executable, "-m", "homeport", "run", "echo", b"Caf\xe9:"],
+        env=echo_environment,
+        input=b"na\xefve\n",
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode() == "na\ufffdve Caf\ufffd:\n"
+
+
+def test_an_empty_prompt_brings_the_model_into_memory(echo_homeport, server):
+    """Without a terminal too, where cron warms a model up."""
+    done = echo_homeport("run", "echo", "", stdin="")
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
 def test_nothing_to_ask_is_a_usage_error(echo_homeport, server):
     """An empty pipe and no prompt is a mistake."""
     assert echo_homeport("run", "echo", stdin="").returncode == 2

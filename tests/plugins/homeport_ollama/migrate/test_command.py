@@ -18,7 +18,7 @@ def run(tmp_path):
 
     def invoke(*arguments, code=0, folder=None):
         command = migrate_command(
-            OllamaStoreConfig(folder=str(folder or tmp_path / "none")), state=tmp_path / "state"
+            OllamaStoreConfig(folder=str(folder or tmp_path / "none")), state=tmp_path / "state" / "ollama"
         )
         result = CliRunner().invoke(command, [str(each) for each in arguments])
         assert result.exit_code == code, result.output + repr(result.exception)
@@ -72,7 +72,10 @@ def test_the_way_there_and_back(project, run, look):
     assert look(project) == before
     assert {"before", "after", "diff"} <= plan["files"][0].keys()
     assert f"files replaced, plan {plan['id']}" in run("apply")
-    assert run("apply") == "Nothing had to be done.\n"
+    named, done = run("apply").splitlines()
+    assert f"{plan['id']} of {project}, " in named
+    assert f"{sum(len(file['edits']) for file in plan['files'])} edits in {len(plan['files'])} files" in named
+    assert done == "Nothing had to be done."
     assert f"files restored, plan {plan['id']}" in run("rollback", plan["id"][:12])
     assert look(project) == before
     assert "there is no applied plan" in run("rollback", code=1)
@@ -88,6 +91,41 @@ def test_output_cannot_steer_the_terminal(tmp_path, run):
         assert all(each.isprintable() or each == "\n" for each in output)
 
 
+def test_a_plan_without_edits_does_not_replace_the_last(tmp_path, project, run):
+    """It is told, and what apply takes stays the earlier one."""
+    plan = json.loads(run("plan", project, "--json"))
+    other = tmp_path / "other"
+    other.mkdir()
+    output = run("plan", other)
+    assert f"nothing to edit in {other}" in output
+    assert f"The last plan stays {plan['id']} of {project}" in output
+    assert json.loads(run("plan", other, "--json"))["last"] == plan["id"]
+    assert f"files replaced, plan {plan['id']}" in run("apply")
+
+
+def test_report_says_which_of_the_models_named_are_there(tmp_path, run):
+    """In homeport's store, in Ollama's folder but damaged, or nowhere, with the command that gets them."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / ".env").write_text(
+        "OLLAMA_HOST=localhost:11434\nMODEL=phi4\nCHAT_MODEL=odd\nEMBED_MODEL=here:1b\n"
+    )
+    store = tmp_path / "ollama" / "manifests" / "registry.ollama.ai" / "library" / "odd"
+    store.mkdir(parents=True)
+    (store / "latest").write_text("{}")
+    record = tmp_path / "models" / "names" / "registry.ollama.ai" / "library" / "here" / "1b.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    report = json.loads(run("report", project, "--json", folder=tmp_path / "ollama"))
+    assert [(each["path"], each["value"], each["state"]) for each in report["wanted"]] == [
+        ("phi4", "not on this machine", "attention"),
+        ("odd", "in Ollama's folder", "attention"),
+        ("here:1b", "in homeport's store", "ready"),
+    ]
+    assert "homeport pull phi4" in report["wanted"][0]["reason"]
+    assert "The project names 3 models, 2 to look at" in run("report", project)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -96,6 +134,7 @@ def test_output_cannot_steer_the_terminal(tmp_path, run):
         (("apply", "../../x"), "there is no plan"),
         (("verify",), "there is no plan"),
         (("plan", ".", "--to", "http://x/path"), "is no address of a server"),
+        (("plan", ".", "--to", "frob"), "allowed are http://HOST:PORT"),
     ],
 )
 def test_wrong_arguments_are_told(run, arguments, told):
@@ -138,6 +177,20 @@ async def test_verify_looks_at_files_server_and_models(project, run, raw):
     assert {"version", "tags", "models", "model llama3.2:3b", "chat"} <= {
         check["name"] for check in found["checks"]
     }
+
+
+async def test_verify_fails_for_a_model_that_is_missing(tmp_path, run, raw):
+    """A model that the project names and homeport has not is a difference, with what mends it."""
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "app.yaml").write_text("llm:\n  model: mistral\n  base_url: http://localhost:11434\n")
+    play(raw, ["Paris"])
+    raw.play("POST", "/api/show", [whole({"error": "model 'mistral' not found"}, status=404)])
+    run("plan", project, "--to", raw.url)
+    run("apply")
+    output = await in_thread(run, "verify", code=1)
+    assert "FAIL model mistral" in output
+    assert "homeport pull mistral" in output
 
 
 async def test_verify_compares_with_the_old_server(project, run, raw, other_raw):

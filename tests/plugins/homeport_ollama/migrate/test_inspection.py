@@ -106,7 +106,10 @@ def test_other_machines_are_moved_only_when_named():
     ("data", "reason"),
     [
         (b"URL=http://${HOST}:11434", "comes from a variable"),
-        (b"OLLAMA_HOST=myhost", "has no port"),
+        (b"OLLAMA_HOST=myhost", "has no port, so a client asks myhost:11434"),
+        (b"OLLAMA_HOST=http://myhost", "has no port, so a client asks myhost:80"),
+        (b"OLLAMA_HOST=http://127.0.0.1:18660", "--from 127.0.0.1:18660"),
+        (b"OLLAMA_HOST=http://x:99999", "is no address"),
         (b"OLLAMA_NEW_THING=1", "does not know this variable"),
         (b"image=ollama/ollama:0.33.3", "left alone"),
     ],
@@ -194,6 +197,31 @@ def test_code_is_read_and_never_run(tmp_path):
     assert "cannot be read as Python" in finding.reason
 
 
+def test_a_host_that_is_homeport_already_is_ready():
+    """Its port is told, whatever it is."""
+    (finding,) = look_at(b"OLLAMA_HOST=http://127.0.0.1:11435").findings
+    assert (finding.state, finding.reason) == (State.READY, "leads to homeport already")
+
+
+@pytest.mark.parametrize("code", [b'f"http://{h}:11434"', b'f"http://{h}:{11434}/api"', b'"http://{}:11434"'])
+def test_addresses_with_variables_in_code_need_a_hand(code):
+    """An f-string, or a form that is filled in later, leads to Ollama too."""
+    (finding,) = look_at(b"h = 'x'\nURL = " + code, FileKind.PYTHON).findings
+    assert (finding.line, finding.state) == (2, State.ATTENTION)
+    assert "comes from a variable" in finding.reason
+
+
+def test_calls_of_the_program_in_scripts_need_a_hand():
+    """Each says what homeport has for it; comments call nothing."""
+    found = look_at(
+        b"#!/bin/sh\n# ollama pull a\nollama pull phi4:mini\nollama run -v x 'hi'\nmyollama pull y\n",
+        FileKind.TEXT,
+    )
+    assert [finding.line for finding in found.findings] == [3, 4]
+    assert "homeport pull phi4:mini" in found.findings[0].reason
+    assert found.models == ("phi4:mini", "x")
+
+
 @pytest.mark.parametrize(
     ("kind", "data"),
     [
@@ -268,7 +296,8 @@ def test_kinds_go_by_names(name, kind):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "http://", "ftp://x", "http://x/path", "http://u:p@x", "http://a b", "x:99999"]
+    "text",
+    ["", "http://", "frob", "port.lan", "ftp://x", "http://x/path", "http://u:p@x", "http://a b", "x:99999"],
 )
 def test_addresses_that_are_none_are_refused(text):
     """Nothing but scheme, host and port may be put into files."""

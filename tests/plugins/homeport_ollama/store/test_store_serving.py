@@ -21,7 +21,14 @@ def bytes_below(folder: Path) -> int:
 
 def homeport(*arguments, **variables):
     """Run a command; gives its standard output."""
-    ran = subprocess.run(
+    ran = finished(*arguments, **variables)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def finished(*arguments, **variables):
+    """Run a command to its end."""
+    return subprocess.run(
         [sys.executable, "-m", "homeport", *arguments],
         env={**os.environ, **variables},
         capture_output=True,
@@ -29,8 +36,24 @@ def homeport(*arguments, **variables):
         timeout=200,
         check=False,
     )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout
+
+
+def test_a_model_of_ollama_is_removed_with_ollama(tmp_path, folder):
+    """``homeport rm`` takes nothing out of Ollama's folder, and says who does."""
+    manifest = folder.add("library/harbour/latest")
+    ran = finished(
+        "rm",
+        "harbour",
+        HOMEPORT_HOME=str(tmp_path / "home"),
+        OLLAMA_MODELS=str(folder.root),
+        HOMEPORT_SERVER_PORT="0",
+    )
+    assert ran.returncode == 1
+    assert ran.stderr.splitlines() == [
+        "Error: 'harbour' is Ollama's: it lies in Ollama's folder, which homeport only reads",
+        "Remove it there: ollama rm harbour",
+    ]
+    assert manifest.exists()
 
 
 @pytest.mark.model
