@@ -14,6 +14,13 @@ from homeport.models.pull import Puller
 from homeport.plugin.protocols import Shelf
 
 
+class TakeoverError(LoadError):
+    """A model that lies ready on a shelf and cannot be taken over; the hint is a command."""
+
+    code = "takeover_failed"
+    has_public_hint = True
+
+
 class Shelves:
     """Lists what lies on shelves, and installs a model once for all who ask.
 
@@ -69,9 +76,8 @@ class Shelves:
                 pass
         except HomeportError as error:
             self._cooldown.note_failure(model.digest, now=loop.time(), revision=0)
-            failure = LoadError(f"{model.name} cannot be taken over from {model.origin}: {error.message}")
-            failure.hint = error.hint
-            done.set_exception(failure)
+            message = f"{model.name} cannot be taken over from {model.origin}: {error.message}"
+            done.set_exception(TakeoverError(message, hint=f"`homeport pull {model.name}` tells why"))
         else:
             self._cooldown.note_success(model.digest)
             done.set_result(None)

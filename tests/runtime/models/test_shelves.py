@@ -99,6 +99,8 @@ async def test_a_model_that_cannot_be_taken_over_is_tried_once_per_pause(shelves
         heard = await asyncio.gather(*(attic.bring(wanted) for _ in range(3)), return_exceptions=True)
         assert all(isinstance(error, LoadError) for error in heard)
         assert "cannot be taken over from attic" in str(heard[0])
+        assert heard[0].public_message == "the model could not be loaded"
+        assert heard[0].public_hint.startswith("`homeport pull bad")
         with pytest.raises(CoolingError):
             await attic.bring(wanted)
 
