@@ -92,10 +92,16 @@ def test_spreadsheets_compute_nothing_that_a_client_sent(spent, cost):
 
 def test_budgets_tell_what_is_spent_and_when_they_reset(spent, cost):
     """Each counted unit of each account has a line."""
-    text = cost("budgets")
+    # The command asks the calendar, and the ledger of this test is of another day.
+    lasting = config(
+        budgets={"team": {"scope": "agent", "period": "total", "hard_usd": 1.0, "soft_tokens": 5}}
+    )
+    text = cost("budgets", settings=lasting)
     assert "agent scribe" in text
     assert "0.000038 USD" in text
-    assert {state["unit"] for state in json.loads(cost("budgets", "--json"))["budgets"]} == {
+    assert text.splitlines()[-1].split()[-1] == "never"
+    told = json.loads(cost("budgets", "--json", settings=lasting))["budgets"]
+    assert {state["unit"] for state in told} == {
         "micro_usd",
         "tokens",
     }

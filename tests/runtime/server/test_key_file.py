@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-import multiprocessing
+import subprocess
+import sys
 
 import pytest
 
@@ -117,17 +118,18 @@ def test_a_link_is_no_file_of_keys(path, tmp_path):
         KeyFile(path).read()
 
 
-def _create_some(path, prefix):
-    for number in range(5):
-        KeyFile(path).create(f"{prefix}{number}", {Scope.INFER})
+CREATES_FIVE = """
+import sys
+from pathlib import Path
+from homeport.server.key_file import KeyFile
+from homeport.server.scopes import Scope
+for number in range(5):
+    KeyFile(Path(sys.argv[1])).create(f"{sys.argv[2]}{number}", {Scope.INFER})
+"""
 
 
 def test_two_processes_lose_no_key(path):
     """Writers wait for each other."""
-    context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=_create_some, args=(path, prefix)) for prefix in "ab"]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
+    writers = [subprocess.Popen([sys.executable, "-c", CREATES_FIVE, str(path), prefix]) for prefix in "ab"]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
     assert len(KeyFile(path).read()) == 10

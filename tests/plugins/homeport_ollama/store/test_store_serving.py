@@ -30,12 +30,17 @@ def finished(*arguments, **variables):
     """Run a command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "homeport", *arguments],
-        env={**os.environ, **variables},
+        env={**_inherited(), **variables},
         capture_output=True,
         text=True,
         timeout=200,
         check=False,
     )
+
+
+def _inherited():
+    """What a process of ours is not warned about."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HOMEPORT_")}
 
 
 def test_a_model_of_ollama_is_removed_with_ollama(tmp_path, folder):
