@@ -1,8 +1,9 @@
 """Calls and their results as chat templates expect them."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from homeport.domain.call_links import linked
 from homeport.domain.messages import Message, Role
 from homeport.domain.tools import Tool, ToolCall
 
@@ -45,21 +46,19 @@ def turn_values(messages: Sequence[Message]) -> list[dict[str, object]]:
     Calls and results that lack an id get the one of their counterpart, or a new one; results that lack the
     name of their tool get it too.
     """
-    known: dict[str, str] = {}
-    open_calls: list[ToolCall] = []
-    turns = []
-    for message in messages:
-        turn: dict[str, object] = {"role": message.role.value, "content": message.content}
-        if message.thinking:
-            turn |= {"thinking": message.thinking, "reasoning_content": message.thinking}
-        if message.tool_calls:
-            open_calls = list(_with_ids(message.tool_calls, len(known)))
-            known |= {call.id: call.name for call in open_calls}
-            turn["tool_calls"] = [_call_value(call) for call in open_calls]
-        if message.role is Role.TOOL:
-            turn |= _result_values(message, open_calls, known)
-        turns.append(turn)
-    return turns
+    return [_turn_value(message) for message in linked(messages)]
+
+
+def _turn_value(message: Message) -> dict[str, object]:
+    turn: dict[str, object] = {"role": message.role.value, "content": message.content}
+    if message.thinking:
+        turn |= {"thinking": message.thinking, "reasoning_content": message.thinking}
+    if message.tool_calls:
+        turn["tool_calls"] = [_call_value(call) for call in message.tool_calls]
+    if message.role is Role.TOOL:
+        told = (("name", message.tool_name), ("tool_call_id", message.tool_call_id))
+        turn |= {key: value for key, value in told if value}
+    return turn
 
 
 def with_short_ids(turns: Sequence[Mapping[str, object]]) -> list[dict[str, object]]:
@@ -81,11 +80,6 @@ def _short(call_id: str) -> str:
     return letters[-_SHORT_ID_LENGTH:].rjust(_SHORT_ID_LENGTH, "0")
 
 
-def _with_ids(calls: Sequence[ToolCall], before: int) -> Iterator[ToolCall]:
-    for place, call in enumerate(calls, before):
-        yield call if call.id else ToolCall(id=f"call_{place:08}", name=call.name, arguments=call.arguments)
-
-
 def _call_value(call: ToolCall) -> dict[str, object]:
     return {
         "id": call.id,
@@ -101,22 +95,3 @@ def _arguments(text: str) -> object:
     except (ValueError, RecursionError):
         return text
     return CallArguments(value) if isinstance(value, dict) else text
-
-
-def _result_values(
-    message: Message, open_calls: list[ToolCall], known: Mapping[str, str]
-) -> dict[str, object]:
-    call = _answered(message, open_calls)
-    if call is not None:
-        open_calls.remove(call)
-    call_id = message.tool_call_id or ("" if call is None else call.id)
-    name = message.tool_name or known.get(call_id, "")
-    return {key: value for key, value in (("name", name), ("tool_call_id", call_id)) if value}
-
-
-def _answered(message: Message, open_calls: Sequence[ToolCall]) -> ToolCall | None:
-    """Find the call that a result belongs to: by its id, else the first of its tool, else the first."""
-    if message.tool_call_id:
-        return next((call for call in open_calls if call.id == message.tool_call_id), None)
-    named = [call for call in open_calls if not message.tool_name or call.name == message.tool_name]
-    return next(iter(named or open_calls), None)

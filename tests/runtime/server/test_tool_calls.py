@@ -2,11 +2,12 @@
 
 import pytest
 
+from homeport.domain.call_links import linked
 from homeport.domain.errors import InvalidRequestError
 from homeport.domain.messages import Message, Role
 from homeport.domain.tools import ToolCall
 from homeport.server.schemas.tools import CalledFunction, EarlierCall
-from homeport.server.tool_calls import MAX_CALLS, linked, object_text, read_calls
+from homeport.server.tool_calls import MAX_CALLS, object_text, read_calls
 
 
 def _call(name: str | None, arguments: object = None, key: str | None = None) -> EarlierCall:

@@ -3,6 +3,7 @@
 import attrs
 from aiohttp import web
 
+from homeport.domain.call_links import linked
 from homeport.domain.constraint import Constraint
 from homeport.domain.errors import InvalidRequestError
 from homeport.domain.generation import ChatPrompt, GenerationRequest
@@ -21,7 +22,6 @@ from homeport.server.schemas import anthropic as schema
 from homeport.server.state import OWNER
 from homeport.server.terms import read_terms
 from homeport.server.thinking import Thinking, read_effort
-from homeport.server.tool_calls import linked
 
 _THINKS = {None: False, "disabled": False, "enabled": True, "adaptive": None, "between_tools": None}
 """Whoever does not ask for thoughts gets none, as at Anthropic; some kinds leave it to the model."""

@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from homeport.domain.call_links import linked
 from homeport.domain.errors import InvalidRequestError
 from homeport.domain.generation import ChatPrompt
 from homeport.domain.messages import Message, Role
@@ -18,7 +19,7 @@ from homeport.server.quoting import shown
 from homeport.server.refusals import lacks_capability
 from homeport.server.schemas import ollama as schema
 from homeport.server.thinking import read_think
-from homeport.server.tool_calls import linked, read_calls
+from homeport.server.tool_calls import read_calls
 from homeport.server.tool_offers import read_offer
 
 _ROLES = tuple(role.value for role in Role)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from homeport.domain.call_links import linked
 from homeport.domain.errors import InvalidRequestError
 from homeport.domain.messages import Message, Role
 from homeport.domain.models import Capability, ModelInfo
@@ -9,7 +10,7 @@ from homeport.domain.tools import ToolCall
 from homeport.server.quoting import shown
 from homeport.server.refusals import lacks_capability
 from homeport.server.schemas import openai as schema
-from homeport.server.tool_calls import linked, read_call, read_calls
+from homeport.server.tool_calls import read_call, read_calls
 
 _ROLES = {
     "developer": Role.SYSTEM,

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from homeport.domain.call_links import linked
 from homeport.domain.errors import InvalidRequestError
 from homeport.domain.messages import Message, Role
 from homeport.server.quoting import shown
 from homeport.server.refusals import lacks_capability
 from homeport.server.schemas import responses as schema
 from homeport.server.schemas.tools import CalledFunction
-from homeport.server.tool_calls import linked, read_call
+from homeport.server.tool_calls import read_call
 
 if TYPE_CHECKING:
     from homeport.domain.tools import ToolCall
