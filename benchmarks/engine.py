@@ -23,7 +23,7 @@ from benchmarks.installed import PUBLISHED, QUANTS, folder_of
 from benchmarks.machine import bf16_flops, read_bandwidth
 from benchmarks.model_files import ModelFiles
 from benchmarks.models import PEER_KIND, STARTER, peer_file
-from benchmarks.own_model import BACKENDS, ONNX, TORCH, OwnBackend, OwnModel, own_backends
+from benchmarks.own_model import OUR_NAMES, TORCH, OwnBackend, OwnModel, own_backends, several_backends
 from benchmarks.peer import LlamaCpp, bits_per_weight, read_bytes
 from benchmarks.random_llama import SIZES
 
@@ -34,8 +34,6 @@ _STEPS = 16
 _THREAD_ROWS = (1, 8)
 _THREAD_PROMPT = 512
 _ROUNDS = 5
-_OURS = {TORCH: "homeport", ONNX: "homeport onnx-cpu"}
-"""What our backends are called in results."""
 _PEER = "llama.cpp"
 
 
@@ -86,16 +84,7 @@ class _Match:
     "engine",
     click.option("--model", type=click.Choice([*SIZES, STARTER]), default="1.1b", show_default=True),
     click.option("--quant", type=click.Choice([*QUANTS, PUBLISHED]), default="int4", show_default=True),
-    click.option(
-        "--backend",
-        "backends",
-        type=click.Choice(BACKENDS),
-        multiple=True,
-        default=BACKENDS[:1],
-        show_default=True,
-        help="Repeatable: they take turns.",
-    ),
-    click.option("--setting", "settings", multiple=True, help="Of a backend, as isa=avx2. Repeatable."),
+    several_backends,
     click.option("--rows", type=int, multiple=True, default=_ROWS, show_default=True),
     click.option("--prompt", "prompts", type=int, multiple=True, default=_PROMPTS, show_default=True),
 )
@@ -138,7 +127,7 @@ def _rivals(
     found = {}
     for name, backend in backends.items():
         folder, bits = backend.prepared(stored, setup.models / "builds", setup.threads)
-        found[_OURS[name]] = _Rival(backend=backend, folder=folder, bits=bits or files.bits_per_weight)
+        found[OUR_NAMES[name]] = _Rival(backend=backend, folder=folder, bits=bits or files.bits_per_weight)
     return found
 
 
@@ -198,7 +187,7 @@ def _rows(
     for name, rate in rates.items():
         row = {**point, "engine": name, **match.engines()[name], "tokens_per_second": rate}
         if name != _PEER:
-            row["of_limit"] = rounded(rate.median * limit / tokens) if name == _OURS[TORCH] else None
+            row["of_limit"] = rounded(rate.median * limit / tokens) if name == OUR_NAMES[TORCH] else None
             if _PEER in rates:
                 row["ratio"] = rounded(rate.median / rates[_PEER].median)
         elif point["measure"] == "decode" and match.gguf is not None:

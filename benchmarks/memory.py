@@ -20,7 +20,7 @@ from benchmarks.command import Setup, command
 from benchmarks.installed import PUBLISHED, QUANTS, build_of, folder_of, home_of, model_name
 from benchmarks.live_server import LiveServer, serving
 from benchmarks.models import STARTER
-from benchmarks.own_model import BACKENDS
+from benchmarks.own_model import one_backend
 from benchmarks.passage import passage_tokens
 from benchmarks.random_llama import SIZES
 from benchmarks.traffic import Prompts, Request, client
@@ -36,7 +36,7 @@ _MIB = 1024**2
     "memory",
     click.option("--model", type=click.Choice([*SIZES, STARTER]), default="1.1b", show_default=True),
     click.option("--quant", type=click.Choice([*QUANTS, PUBLISHED]), default="int4", show_default=True),
-    click.option("--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True),
+    one_backend,
     click.option("--context", default=_CONTEXT, show_default=True, help="Tokens, answer included."),
 )
 def main(setup: Setup, *, model: str, quant: str, backend: str, context: int):

@@ -5,7 +5,7 @@ import json
 import shutil
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from loguru import logger
 from numpy.typing import NDArray
 
+from benchmarks.tables import Row
 from homeport import BackendSpec, BuildPlan, LoadPlan, Settings, TokenBatch, TokenModel, TokenRow
 from homeport.plugin.imports import import_object
 from homeport.plugin.manager import load_plugins
@@ -22,6 +23,30 @@ from homeport.plugin.manager import load_plugins
 TORCH, ONNX = "transformers-cpu", "onnx-cpu"
 BACKENDS = (TORCH, ONNX)
 """The usual one first."""
+OUR_NAMES = {TORCH: "homeport", ONNX: "homeport onnx-cpu"}
+"""What they are called in results."""
+
+one_backend = click.option("--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True)
+"""An option that names what computes."""
+
+
+def several_backends(measure: Callable[..., Sequence[Row]]) -> Callable[..., Sequence[Row]]:
+    """Add options that name what computes, which take turns, and their settings."""
+    for option in (
+        click.option("--setting", "settings", multiple=True, help="Of a backend, as isa=avx2. Repeatable."),
+        click.option(
+            "--backend",
+            "backends",
+            type=click.Choice(BACKENDS),
+            multiple=True,
+            default=BACKENDS[:1],
+            show_default=True,
+            help="Repeatable: they take turns.",
+        ),
+    ):
+        measure = option(measure)
+    return measure
+
 
 _FIRST_TOKEN = 1000
 """Tokens to time with are drawn above the special ones, as the peer's are."""

@@ -28,7 +28,7 @@ from benchmarks.figures import rounded
 from benchmarks.installed import PUBLISHED, QUANTS, folder_of
 from benchmarks.model_files import ModelFiles
 from benchmarks.models import PEER_KINDS, STARTER, original_folder, peer_file
-from benchmarks.own_model import BACKENDS, ONNX, TORCH, OwnBackend, OwnModel, own_backends
+from benchmarks.own_model import OUR_NAMES, OwnBackend, OwnModel, own_backends, several_backends
 from benchmarks.passage import passage_tokens, windows
 from benchmarks.peer import bits_per_weight
 from benchmarks.random_llama import SIZES
@@ -36,8 +36,6 @@ from benchmarks.random_llama import SIZES
 _WINDOW = 256
 _QUICK_WINDOW = 32
 _TAIL_PERCENT = 99
-_ENGINES = {TORCH: "homeport", ONNX: "homeport onnx-cpu"}
-"""What our backends are called in results."""
 
 Logits = NDArray[np.float32]
 
@@ -53,16 +51,7 @@ Logits = NDArray[np.float32]
         default=QUANTS,
         show_default=True,
     ),
-    click.option(
-        "--backend",
-        "backends",
-        type=click.Choice(BACKENDS),
-        multiple=True,
-        default=BACKENDS[:1],
-        show_default=True,
-        help="Repeatable.",
-    ),
-    click.option("--setting", "settings", multiple=True, help="Of a backend, as isa=torch. Repeatable."),
+    several_backends,
 )
 def main(
     setup: Setup, *, model: str, quants: Sequence[str], backends: Sequence[str], settings: Sequence[str]
@@ -112,7 +101,7 @@ def _own(
     own = OwnModel(folder, backend=backend, **room)
     found = _compare(reference, (own.logits(text) for text in texts))
     described = {"computes": own.facts.computes, "bits": round(bits, 2)}
-    return {"model": model, "engine": _ENGINES[backend.record.name], "weights": quant, **described, **found}
+    return {"model": model, "engine": OUR_NAMES[backend.record.name], "weights": quant, **described, **found}
 
 
 def _peers(

@@ -2,8 +2,8 @@
 
     python -m benchmarks.startup --model 1.1b --quant int4 --json
 
-Every round starts a new server. One unrecorded round comes first, so that files are in the page cache and the
-model is built where the backend wants that.
+Every round starts a new server. One unrecorded round comes first, so that files are in the page cache,
+modules are compiled, and the model is built where the backend wants that.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from benchmarks.figures import Spread
 from benchmarks.installed import PUBLISHED, QUANTS, folder_of, home_of, model_name
 from benchmarks.live_server import serving
 from benchmarks.models import STARTER
-from benchmarks.own_model import BACKENDS
+from benchmarks.own_model import one_backend
 from benchmarks.random_llama import SIZES
 from benchmarks.traffic import Prompts, Request, client
 
@@ -33,7 +33,7 @@ _ROUNDS = 7
     "startup",
     click.option("--model", type=click.Choice([*SIZES, STARTER]), default="1.1b", show_default=True),
     click.option("--quant", type=click.Choice([*QUANTS, PUBLISHED]), default="int4", show_default=True),
-    click.option("--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True),
+    one_backend,
 )
 def main(setup: Setup, *, model: str, quant: str, backend: str):
     """Measure seconds from the start of the process."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 
+from homeport import one_of
+
 
 class Scope(StrEnum):
     """What a budget counts together."""
@@ -76,14 +78,6 @@ def _day(value: str) -> None:
         raise ValueError(f"must be a day such as '2026-11-21', got {value!r}") from None
 
 
-def _one_of(kind: type[StrEnum]) -> Callable[[str], None]:
-    def check(value: str) -> None:
-        if value not in set(kind):
-            raise ValueError(f"must be one of {', '.join(kind)}, got {value!r}")
-
-    return check
-
-
 @attrs.frozen(kw_only=True)
 class PriceSettings:
     """What a model costs, in USD per million tokens.
@@ -122,9 +116,9 @@ class BudgetSettings:
         soft_calls: Likewise.
     """
 
-    scope: str = attrs.field(default=Scope.GLOBAL.value, metadata={"check": _one_of(Scope)})
+    scope: str = attrs.field(default=Scope.GLOBAL.value, metadata={"check": one_of(Scope)})
     match: str = ""
-    period: str = attrs.field(default=Period.DAY.value, metadata={"check": _one_of(Period)})
+    period: str = attrs.field(default=Period.DAY.value, metadata={"check": one_of(Period)})
     hard_usd: float | None = attrs.field(default=None, metadata={"check": _money})
     hard_tokens: int | None = attrs.field(default=None, metadata={"check": _count})
     hard_cpu_seconds: int | None = attrs.field(default=None, metadata={"check": _count})

@@ -6,6 +6,8 @@ from typing import Any
 
 import attrs
 
+from homeport import between
+
 MOST_CONNECTIONS = 64
 MOST_WARM = 5
 _MOST_SLOTS = 1024
@@ -28,14 +30,6 @@ def _url(value: str | None) -> None:
     from homeport.upstream import upstream_url  # noqa: PLC0415 - aiohttp is not needed to list plugins
 
     upstream_url(value)
-
-
-def _between(least: int, most: int) -> Callable[[int], None]:
-    def check(value: int) -> None:
-        if not least <= value <= most:
-            raise ValueError(f"must be {least} to {most}, got {value!r}")
-
-    return check
 
 
 def _seconds(value: float) -> None:
@@ -78,7 +72,7 @@ class OllamaConfig:
     connections: int = _setting(
         2,
         "connections at most, 1 to 64",
-        check=_between(1, MOST_CONNECTIONS),
+        check=between(1, MOST_CONNECTIONS),
         env=("MAX_OLLAMA_CONNECTIONS",),
     )
     idle_seconds: float = _setting(300.0, "how long an unused connection stays open", check=_seconds)
@@ -89,11 +83,11 @@ class OllamaConfig:
     )
     warm: tuple[str, ...] = _setting((), "up to 5 models that are kept in its memory", check=_warm)
     slots: int = _setting(
-        0, "answers of one model at once; 0 is the number of connections", check=_between(0, _MOST_SLOTS)
+        0, "answers of one model at once; 0 is the number of connections", check=between(0, _MOST_SLOTS)
     )
     pull: tuple[str, ...] = _setting((), "models that it may be told to pull; none is never")
     pull_most_bytes: int = _setting(
-        8 * _GIBIBYTE, "largest model that it is told to pull", check=_between(1, 2**63 - 1)
+        8 * _GIBIBYTE, "largest model that it is told to pull", check=between(1, 2**63 - 1)
     )
 
     def __attrs_post_init__(self) -> None:

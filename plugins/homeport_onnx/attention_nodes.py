@@ -9,7 +9,7 @@ from onnx import TensorProto
 from homeport.checkpoint import NO_ROTARY, DecoderShape, DecoderTensors, LayerTensors, Part
 from homeport_onnx.graph_writer import MICROSOFT, GraphWriter
 from homeport_onnx.head_layout import HeadLayout
-from homeport_onnx.matrix_products import Matrix, Products
+from homeport_onnx.matrix_products import Matrix, Products, present
 from homeport_onnx.rotary_caches import RotaryCache, Run
 
 CACHE = "past_key_values.0.key"
@@ -38,7 +38,7 @@ class Attention:
     caches: Sequence[RotaryCache]
 
     def attend(self, index: int, states: str) -> str:
-        """Attend with the heads of a layer; names [batch, sequence, heads * components]."""
+        """Attend with the heads of a layer; takes and names [tokens, heads * components]."""
         layer = DecoderTensors(self.shape).layer(index)
         queries, keys, values = self._projected(index, layer, states)
         own, rotary = self.shape.layers[index], self.shape.layers[index].rotary
@@ -59,7 +59,9 @@ class Attention:
             do_rotary=int(cache is not None),
             rotary_interleaved=0,
         )
-        return attended
+        width = self.shape.heads * self.layout.size
+        flat = self.writer.reshape(attended, [-1, width])
+        return self.writer.tell(flat, TensorProto.FLOAT, ["tokens", width])
 
     def project(self, index: int, attended: str) -> str:
         """Bring what heads have gathered back to states."""
@@ -67,7 +69,7 @@ class Attention:
         matrix = Matrix(
             name=f"model.layers.{index}.attention.output",
             parts=(layer.output,),
-            biases=_present(layer.output_bias),
+            biases=present(layer.output_bias),
             cols=self.layout.padding,
         )
         return self.products.multiply(attended, matrix)
@@ -78,36 +80,32 @@ class Attention:
         name = f"model.layers.{index}.attention"
         if not self.shape.qk_norm and self.products.can_join(parts):
             joined = Matrix(
-                name=f"{name}.qkv", parts=parts, biases=_present(*biases), rows=self.layout.padding
+                name=f"{name}.qkv", parts=parts, biases=present(*biases), rows=self.layout.padding
             )
-            return self.products.multiply(states, joined), "", ""
+            return self._in_rows(self.products.multiply(states, joined), joined.shape[0]), "", ""
         norms = (layer.query_norm, layer.key_norm, None)
         names = (f"{name}.query", f"{name}.key", f"{name}.value")
-        return [
-            self._normed(self._product(states, name, part, bias), norm)
-            for name, part, bias, norm in zip(names, parts, biases, norms, strict=True)
+        matrices = [
+            Matrix(name=own, parts=(part,), biases=present(bias), rows=self.layout.padding)
+            for own, part, bias in zip(names, parts, biases, strict=True)
         ]
+        return [self._heads(states, *pair) for pair in zip(matrices, norms, strict=True)]
 
-    def _product(self, states: str, name: str, part: Part, bias: Part | None) -> str:
-        matrix = Matrix(name=name, parts=(part,), biases=_present(bias), rows=self.layout.padding)
-        return self.products.multiply(states, matrix)
+    def _heads(self, states: str, matrix: Matrix, norm: Part | None) -> str:
+        """Make the queries, keys or values of all heads, and normalise each by itself."""
+        heads, width = self.products.multiply(states, matrix), matrix.shape[0]
+        if norm is not None:
+            values = self.products.read(norm) + np.float32(self.shape.norm_offset)
+            weights = self.products.vector(norm, self.layout.norm_weights(values))
+            epsilon = self.layout.norm_epsilon(self.shape.norm_epsilon)
+            apart = self.writer.reshape(heads, [0, width // self.layout.size, self.layout.size])
+            heads = self.writer.node("RMSNormalization", [apart, weights], axis=-1, epsilon=epsilon)
+        return self._in_rows(heads, width)
 
-    def _normed(self, heads: str, norm: Part | None) -> str:
-        """Normalise each head by itself."""
-        if norm is None:
-            return heads
-        values = self.products.read(norm) + np.float32(self.shape.norm_offset)
-        weights = self.products.vector(norm, self.layout.norm_weights(values))
-        apart = self.writer.constant("heads_apart", np.array([0, 0, -1, self.layout.size], np.int64))
-        joined = self.writer.constant("heads_joined", np.array([0, 0, -1], np.int64))
-        epsilon = self.layout.norm_epsilon(self.shape.norm_epsilon)
-        normed = self.writer.node(
-            "RMSNormalization",
-            [self.writer.node("Reshape", [heads, apart]), weights],
-            axis=-1,
-            epsilon=epsilon,
-        )
-        return self.writer.node("Reshape", [normed, joined])
+    def _in_rows(self, heads: str, width: int) -> str:
+        """Bring heads into the shape that tokens were given in: [batch, sequence, heads * components]."""
+        rows = self.writer.node("Reshape", [heads, self.run.shape])
+        return self.writer.tell(rows, TensorProto.FLOAT, ["batch", "sequence", width])
 
     def _take(self, name: str) -> str:
         return self.writer.take(name, TensorProto.FLOAT, self._cache_dims)
@@ -119,7 +117,3 @@ class Attention:
     @property
     def _cache_dims(self) -> list[str | int]:
         return ["batch", self.shape.kv_heads, "length", self.layout.size]
-
-
-def _present(*parts: Part | None) -> tuple[Part, ...]:
-    return tuple(part for part in parts if part is not None)

@@ -1,7 +1,9 @@
 """Matrices as ``MatMulNBits`` and ``GatherBlockQuantized`` take them.
 
-Format: the operators' entries in onnxruntime's docs/ContribOperators.md. A weight is ``(code - zero point) *
-scale``; without zero points that is 8, or 128 where a code is a byte.
+Format: the operators' entries in onnxruntime's docs/ContribOperators.md. A weight is ``(code - 8) * scale``,
+or ``(code - 128) * scale`` where a code is a byte. The operators' zero points are whole codes, which the
+minima of ``WeightKind.Q4_MIN`` are not: blocks that have one get an *offset*, which is added to each of their
+weights.
 """
 
 from collections import deque
@@ -16,13 +18,12 @@ from numpy.typing import NDArray
 from homeport import PullError
 from homeport.checkpoint import REPAIR_HINT, Part
 from homeport.weights import SIGNED_4_BITS, SIGNED_8_BITS, PlainCodes, ScaleSearch, WeightKind
-from homeport_onnx.ramps import eight_bit_ramps, four_bit_ramps
 from homeport_onnx.stored_weights import StoredWeights
 
 BLOCKS = (16, 32, 64, 128, 256)
 """Columns that can share a scale."""
 Arrays = tuple[NDArray[np.generic], ...]
-"""Codes, scales and, where there are some, zero points of the same rows."""
+"""Codes, scales and, where there are some, offsets of the same rows."""
 _Ahead = deque[Future[Arrays]]
 _BYTE_BITS = 8
 _NIBBLE_BITS = 4
@@ -37,16 +38,16 @@ class BlockForm:
     Attributes:
         bits: Of a code, 4 or 8.
         block: Columns that share a scale.
-        has_zero_points: Each block has one of its own.
+        has_offsets: Something is added to the weights of each block.
     """
 
     bits: int
     block: int
-    has_zero_points: bool = False
+    has_offsets: bool = False
 
     @property
     def middle(self) -> int:
-        """The zero point of blocks that have none of their own."""
+        """The code that stands for 0."""
         return 1 << (self.bits - 1)
 
     def blocks(self, cols: int) -> int:
@@ -57,10 +58,6 @@ class BlockForm:
         """Bytes that the codes of a row take."""
         return cols * self.bits // _BYTE_BITS
 
-    def zero_point_bytes(self, cols: int) -> int:
-        """Bytes that the zero points of a row take."""
-        return -(-self.blocks(cols) * self.bits // _BYTE_BITS)
-
 
 class BlockCodes(NamedTuple):
     """Some rows in a form, code by code.
@@ -68,20 +65,12 @@ class BlockCodes(NamedTuple):
     Attributes:
         codes: uint8 [rows, cols].
         scales: float32 [rows, blocks].
-        zero_points: uint8 [rows, blocks].
+        offsets: float32 [rows, blocks].
     """
 
     codes: NDArray[np.uint8]
     scales: NDArray[np.float32]
-    zero_points: NDArray[np.uint8]
-
-    def dequantise(self) -> NDArray[np.float32]:
-        """Give the weights: float32 [rows, cols]."""
-        rows, blocks = self.scales.shape
-        values = self.codes.reshape(rows, blocks, -1).astype(np.float32)
-        values -= self.zero_points[..., None]
-        values *= self.scales[..., None]
-        return values.reshape(self.codes.shape)
+    offsets: NDArray[np.float32]
 
 
 def stored_arrays(
@@ -98,7 +87,7 @@ def stored_arrays(
 
     Yields:
         Codes, uint8 [rows, code_bytes]; scales, float32 [rows, blocks]; and, where the form has them,
-        zero points, uint8 [rows, zero_point_bytes].
+        offsets, float32 [rows, blocks].
 
     Raises:
         PullError: A matrix holds NaN, infinity, or numbers that cannot be packed.
@@ -107,7 +96,7 @@ def stored_arrays(
     def convert(part: Part, begin: int, end: int) -> Arrays:
         rows = block_codes(weights, part, form, (begin, end))
         arrays = (pack(rows.codes, form.bits), rows.scales)
-        return (*arrays, pack(rows.zero_points, form.bits)) if form.has_zero_points else arrays
+        return (*arrays, rows.offsets) if form.has_offsets else arrays
 
     ahead = _Ahead()
     with ThreadPoolExecutor(threads) as pool:
@@ -162,13 +151,11 @@ def _check_finite(part: Part, values: NDArray[np.floating] | None) -> None:
 
 def _kept(kind: WeightKind, plain: PlainCodes, form: BlockForm) -> BlockCodes:
     scales = plain.scales.astype(np.float32)
+    stored_middle = 1 << (kind.bits - 1)
+    codes = plain.codes + np.uint8(form.middle - stored_middle)
     if plain.mins is None:
-        codes = plain.codes + np.uint8(form.middle - kind.offset)
-        return BlockCodes(codes, scales, np.full(scales.shape, form.middle, np.uint8))
-    codes = plain.codes.reshape(*scales.shape, form.block)
-    ramps = eight_bit_ramps if form.bits == _BYTE_BITS else four_bit_ramps
-    fitted, steps, zero_points = ramps(codes, scales, plain.mins.astype(np.float32))
-    return BlockCodes(fitted.reshape(plain.codes.shape), steps, zero_points)
+        return BlockCodes(codes, scales, np.zeros_like(scales))
+    return BlockCodes(codes, scales, plain.mins + np.float32(stored_middle) * scales)
 
 
 def _quantised(values: NDArray[np.float32], form: BlockForm) -> BlockCodes:
@@ -182,5 +169,5 @@ def _quantised(values: NDArray[np.float32], form: BlockForm) -> BlockCodes:
     return BlockCodes(
         codes=np.ascontiguousarray(codes.astype(np.uint8).T).reshape(rows, cols),
         scales=scales.astype(np.float32).reshape(blocks),
-        zero_points=np.full(blocks, form.middle, np.uint8),
+        offsets=np.zeros(blocks, np.float32),
     )

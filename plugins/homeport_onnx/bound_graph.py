@@ -114,7 +114,7 @@ class BoundGraph:
             self._form.input_ids: tokens,
             "seqlens_k": ends - np.int32(1),
             "total_sequence_length": np.array(ends.max(), np.int32),
-            LOGITS_AT: wanted,
+            LOGITS_AT: wanted[:, 0] * tokens.shape[1] + wanted[:, 1],
         }
         self._launch(bound, fed, logits)
         return logits

@@ -7,7 +7,7 @@ import attrs
 
 from homeport import BuildPlan, BuildProgress, BuildReport, LoadError, PullError
 from homeport.checkpoint import ENCODERS, FAMILIES, Checkpoint, DecoderShape, DecoderTensors, why_not_fast
-from homeport_onnx.config import OnnxConfig
+from homeport_onnx.config import BUILDER_VERSION, OnnxConfig
 from homeport_onnx.decoder_graph import DecoderGraph
 from homeport_onnx.encoder_build import build_encoder
 from homeport_onnx.exporter_environment import EXPORTER
@@ -32,7 +32,7 @@ class OnnxBuilder:
         config: The backend's settings.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = BUILDER_VERSION
 
     config: OnnxConfig
 

@@ -1,10 +1,8 @@
 """Settings of the backend, ``[plugins.onnx-cpu]``."""
 
-from typing import Any
-
 import attrs
 
-from homeport import ConfigError
+from homeport import between, one_of, setting
 
 WEIGHTS = ("auto", "int4", "int8", "fp32")
 """Types that a build can give to weights."""
@@ -12,26 +10,9 @@ GROUPS = (0, 32, 64, 128)
 """Columns that can share a scale; 0 is chosen by the model."""
 ACTIVATIONS = ("auto", "int8", "int16", "fp32")
 """Types that inputs of packed products are rounded to."""
+BUILDER_VERSION = 2
+"""Counts up when equal models would become other builds. It stands here because the host knows it too."""
 _LONGEST_SPIN_MICROSECONDS = 1_000_000
-
-
-def _one_of(choices: tuple[object, ...], advice: str) -> Any:  # noqa: ANN401 - attrs has no public name for it
-    def check(_: object, field: "attrs.Attribute[object]", value: object) -> None:
-        if value not in choices:
-            listed = ", ".join(repr(name) for name in choices)
-            raise ConfigError(
-                f"[plugins.onnx-cpu] {field.name} is {value!r}, expected one of {listed}", hint=advice
-            )
-
-    return check
-
-
-def _check_spin(_: object, field: "attrs.Attribute[int]", value: int) -> None:
-    if not 0 <= value <= _LONGEST_SPIN_MICROSECONDS:
-        raise ConfigError(
-            f"[plugins.onnx-cpu] {field.name} is {value}, expected 0 to {_LONGEST_SPIN_MICROSECONDS}",
-            hint="Leave it out unless you compare",
-        )
 
 
 @attrs.frozen(kw_only=True)
@@ -39,10 +20,8 @@ class OnnxConfig:
     """How models are built and computed.
 
     Attributes:
-        weights: Type that a build gives to weights; encoders have 8 bits at least. ``auto`` goes by what is
-            stored: 4 bits for weights of 4 bits, but 8 for models of less than half a billion weights, which
-            then keep all that is stored; 8 bits for weights of 8, and float32 for those that are stored as
-            numbers.
+        weights: Type that a build gives to weights; encoders have 8 bits at least. ``auto`` keeps what is
+            stored: codes of 4 and 8 bits, and float32 for weights that are stored as numbers.
         group: Columns of a 4-bit matrix that share a scale; 0 takes that of the stored weights, and 32 where
             they are quantised anew.
         activations: What inputs of packed products are rounded to, in blocks as wide as a group. ``int16``
@@ -54,26 +33,20 @@ class OnnxConfig:
             200 and 9.8 with 0; while others kept both cores busy, 51, 41 and 34 ms (medians of 368).
     """
 
-    weights: str = attrs.field(
-        default="auto",
-        validator=_one_of(WEIGHTS, 'Write weights = "auto" unless you compare types'),
-        metadata={"summary": "type that a build gives to weights: auto, int4, int8 or fp32"},
+    weights: str = setting(
+        "auto", "type that a build gives to weights: auto, int4, int8 or fp32", check=one_of(WEIGHTS)
     )
-    group: int = attrs.field(
-        default=0,
-        validator=_one_of(GROUPS, "Leave it out unless you compare"),
-        metadata={"summary": "columns of a 4-bit matrix that share a scale: 32, 64 or 128; 0 chooses"},
+    group: int = setting(
+        0, "columns of a 4-bit matrix that share a scale: 32, 64 or 128; 0 chooses", check=one_of(GROUPS)
     )
-    activations: str = attrs.field(
-        default="auto",
-        validator=_one_of(ACTIVATIONS, 'Write activations = "auto" unless you compare precisions'),
-        metadata={"summary": "type that inputs of packed products are rounded to: auto, int8, int16 or fp32"},
+    activations: str = setting(
+        "auto",
+        "type that inputs of packed products are rounded to: auto, int8, int16 or fp32",
+        check=one_of(ACTIVATIONS),
     )
-    spin_microseconds: int = attrs.field(
-        default=1000,
-        validator=_check_spin,
-        metadata={
-            "summary": "how long threads wait awake for their next part of a step",
-            "builds": False,
-        },
+    spin_microseconds: int = setting(
+        1000,
+        "how long threads wait awake for their next part of a step",
+        check=between(0, _LONGEST_SPIN_MICROSECONDS),
+        builds=False,
     )

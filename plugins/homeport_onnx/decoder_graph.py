@@ -4,6 +4,8 @@ Two forms. The *engine* form is for this backend: every row of a run says how lo
 want logits. The *portable* form is that of onnxruntime-genai: a mask, and logits behind every token.
 """
 
+from collections.abc import Sequence
+
 import attrs
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from homeport.checkpoint import Activation, DecoderShape, DecoderTensors, LayerT
 from homeport_onnx.attention_nodes import CACHE, Attention
 from homeport_onnx.graph_writer import MICROSOFT, GraphWriter
 from homeport_onnx.head_layout import HeadLayout
-from homeport_onnx.matrix_products import Matrix, Products
+from homeport_onnx.matrix_products import Matrix, Products, present
 from homeport_onnx.rotary_caches import RotaryCaches, Run
 
 
@@ -22,7 +24,7 @@ class States:
     """States between two parts of a layer, whose last addition is left to the next norm.
 
     Attributes:
-        sum: Name of what has been added up, [..., hidden].
+        sum: Name of what has been added up, [tokens, hidden].
         added: Name of what is to be added to it; empty for nothing.
     """
 
@@ -54,13 +56,14 @@ class DecoderGraph:
         """Put inputs, layers and outputs into the writer."""
         ids = self._writer.take("input_ids", TensorProto.INT64, ["batch", "sequence"])
         lengths, total = self._masked_lengths() if self._is_portable else self._lengths()
-        attention = self._attention(Run(ids=ids, lengths=lengths, total=total, cache=CACHE))
+        run = Run(ids=ids, shape=self._writer.shape_of_rows(ids), lengths=lengths, total=total, cache=CACHE)
+        attention = self._attention(run)
         wanted = self._wanted()
         states = States(sum=self._embedded(ids))
         last = len(self._shape.layers) - 1
         for index in range(last):
             states = self._layer(index, attention, states)
-        self._give_logits(self._layer(last, attention, states, wanted))
+        self._give_logits(self._layer(last, attention, states, wanted), run)
 
     def _layer(self, index: int, attention: Attention, states: States, wanted: str = "") -> States:
         """Add a layer; where only some tokens are wanted behind it, it forgets the others on its way."""
@@ -76,13 +79,8 @@ class DecoderGraph:
         return States(sum=states.sum, added=self._post_normed(made, layer.mlp_post_norm))
 
     def _chosen(self, states: str, wanted: str) -> str:
-        """Take the states of some tokens: [1, wanted, hidden]."""
-        return self._writer.node(
-            "Unsqueeze", [self._writer.node("GatherND", [states, wanted]), self._first()]
-        )
-
-    def _first(self) -> str:
-        return self._writer.constant("first_axis", np.array([0], np.int64))
+        """Take the states of some tokens: [wanted, hidden]."""
+        return self._writer.node("Gather", [states, wanted], axis=0)
 
     def _attention(self, run: Run) -> Attention:
         caches = RotaryCaches(
@@ -118,10 +116,12 @@ class DecoderGraph:
     def _wanted(self) -> str:
         if self._is_portable:
             return ""
-        return self._writer.take("logits_at", TensorProto.INT64, ["wanted", 2])
+        return self._writer.take("logits_at", TensorProto.INT64, ["wanted"])
 
     def _embedded(self, ids: str) -> str:
-        embedded = self._products.embed(self._tensors.embedding, ids)
+        rows = self._products.embed(self._tensors.embedding, ids)
+        embedded = self._writer.reshape(rows, [-1, self._shape.hidden])
+        self._writer.tell(embedded, TensorProto.FLOAT, ["tokens", self._shape.hidden])
         if self._shape.embedding_scale == 1:
             return embedded
         scale = self._writer.constant("embedding_scale", np.array(self._shape.embedding_scale, np.float32))
@@ -156,10 +156,21 @@ class DecoderGraph:
         return self._products.vector(norm, values)
 
     def _fed_forward(self, layer: LayerTensors, name: str, normed: str) -> str:
-        gate = self._multiplied(normed, f"{name}.gate", layer.gate, layer.gate_bias)
-        up = self._multiplied(normed, f"{name}.up", layer.up, layer.up_bias)
+        gate, up = self._gated(layer, name, normed)
         bent = self._writer.node("Mul", [self._bent(gate), up])
         return self._multiplied(bent, f"{name}.down", layer.down, layer.down_bias)
+
+    def _gated(self, layer: LayerTensors, name: str, normed: str) -> Sequence[str]:
+        """Make gate and up, in one product where they can be one matrix."""
+        parts, biases = (layer.gate, layer.up), (layer.gate_bias, layer.up_bias)
+        if not self._products.can_join(parts):
+            names = (f"{name}.gate", f"{name}.up")
+            return [self._multiplied(normed, *one) for one in zip(names, parts, biases, strict=True)]
+        joined = Matrix(name=f"{name}.gate_up", parts=parts, biases=present(*biases))
+        halves = [f"{joined.name}.{half}" for half in ("gate", "up")]
+        both = self._products.multiply(normed, joined)
+        self._writer.node("Split", [both], outputs=halves, axis=1, num_outputs=len(halves))
+        return halves
 
     def _bent(self, gate: str) -> str:
         if self._shape.activation is Activation.SILU:
@@ -167,17 +178,18 @@ class DecoderGraph:
         return self._writer.node("FastGelu", [gate], domain=MICROSOFT)
 
     def _multiplied(self, states: str, name: str, part: Part, bias: Part | None) -> str:
-        biases = () if bias is None else (bias,)
-        return self._products.multiply(states, Matrix(name=name, parts=(part,), biases=biases))
+        return self._products.multiply(states, Matrix(name=name, parts=(part,), biases=present(bias)))
 
-    def _give_logits(self, states: States) -> None:
+    def _give_logits(self, states: States, run: Run) -> None:
         _, normed = self._normed(states, self._tensors.norm)
         head = self._tensors.head
-        logits = self._products.multiply(normed, Matrix(name=head.name, parts=(head,), is_outer=True))
+        logits = self._capped(
+            self._products.multiply(normed, Matrix(name=head.name, parts=(head,), is_outer=True))
+        )
         if self._is_portable:
-            self._writer.node("Identity", [self._capped(logits)], outputs=["logits"])
+            self._writer.node("Reshape", [logits, run.shape], outputs=["logits"])
         else:
-            self._writer.node("Squeeze", [self._capped(logits), self._first()], outputs=["logits"])
+            self._writer.node("Identity", [logits], outputs=["logits"])
         rows = ["batch", "sequence"] if self._is_portable else ["wanted"]
         self._writer.give("logits", TensorProto.FLOAT, [*rows, self._shape.vocabulary])
 

@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from homeport import GenerationError, LoadError, LoadPlan, TokenModelFacts
-from homeport.checkpoint import MOST_TOKENS, EncoderLimits, OnnxFile, SentencePooling, TextBatch, check_texts
+from homeport.checkpoint import MOST_TOKENS, EncoderLimits, OnnxFile, SentencePooling, TextBatch
 from homeport_onnx.config import OnnxConfig
 from homeport_onnx.encoder_form import EncoderForm
 from homeport_onnx.session import FAILURES, open_session, reason
@@ -68,11 +68,8 @@ class OnnxEncoder:
         """Embed token sequences; see ``TokenModel.embed``.
 
         Raises:
-            InvalidRequestError: A sequence is empty or names an unknown token.
-            ContextOverflowError: A sequence is longer than the model reads.
             GenerationError: onnxruntime cannot compute it.
         """
-        check_texts(inputs, self.facts)
         vectors = np.empty((len(inputs), self.facts.embedding_length), np.float32)
         most_tokens = 1 if self._form.is_for_one_text else MOST_TOKENS
         for batch in TextBatch.of_like_length(inputs, padding=self._padding, most_tokens=most_tokens):

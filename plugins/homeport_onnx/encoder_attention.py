@@ -25,6 +25,7 @@ class EncoderAttention:
         writer: The graph.
         heads: Of a layer.
         hidden: Width of the states.
+        shape: Name of the shape that tokens are given in, with one more axis: int64 [3].
         mask: Says which tokens are seen: int32 [batch, sequence].
         bias: What is added to scores by distance: [1, heads, sequence, sequence]; empty for nothing.
         is_long_text: Says whether a pass is computed without the mask; empty where none is.
@@ -33,16 +34,27 @@ class EncoderAttention:
     writer: GraphWriter
     heads: int
     hidden: int
+    shape: str
     mask: str
     bias: str
     is_long_text: str
 
-    def add(self, inputs: Sequence[str]) -> str:
-        """Add the attention of a layer.
+    def add(self, heads: Sequence[str], biases: str) -> str:
+        """Add the attention of a layer: [tokens, hidden].
 
         Args:
-            inputs: Queries, keys and values, float32 [batch, sequence, hidden], and the biases of all three.
+            heads: Queries, keys and values, float32 [tokens, hidden].
+            biases: Of all three.
         """
+        attended = self._attend([*(self._in_rows(states) for states in heads), biases])
+        flat = self.writer.reshape(attended, [-1, self.hidden])
+        return self.writer.tell(flat, TensorProto.FLOAT, ["tokens", self.hidden])
+
+    def _in_rows(self, states: str) -> str:
+        rows = self.writer.node("Reshape", [states, self.shape])
+        return self.writer.tell(rows, TensorProto.FLOAT, ["batch", "sequence", self.hidden])
+
+    def _attend(self, inputs: Sequence[str]) -> str:
         masked = [*inputs, self.mask, self.bias]
         if not self.is_long_text:
             return self.writer.node(

@@ -88,14 +88,16 @@ class _EncoderGraph:
         states = self._embeddings()
         for index in range(self.shape.layers):
             states = self._layer(index, states, attention)
-        self.writer.node("Identity", [states], outputs=[STATES])
+        self.writer.node("Reshape", [states, attention.shape], outputs=[STATES])
 
     def _embeddings(self) -> str:
         words = self.products.embed(self.tensors.words, IDS)
         states = self.writer.node("Add", [words, self._positions()])
         norm = self.tensors.norm
         names = [states, self._vector(norm.weight), self._vector(norm.bias)]
-        return self.writer.node("LayerNormalization", names, epsilon=self.shape.norm_epsilon)
+        normed = self.writer.node("LayerNormalization", names, epsilon=self.shape.norm_epsilon)
+        flat = self.writer.reshape(normed, [-1, self.shape.hidden])
+        return self.writer.tell(flat, TensorProto.FLOAT, ["tokens", self.shape.hidden])
 
     def _positions(self) -> str:
         """Rows for all places; the embedding of the first text's tokens, which all are, is added to them."""
@@ -136,6 +138,7 @@ class _EncoderGraph:
             writer=self.writer,
             heads=self.shape.heads,
             hidden=self.shape.hidden,
+            shape=self.writer.shape_of_rows(IDS),
             mask=self.writer.node("Cast", [MASK], to=TensorProto.INT32),
             bias=self._distance_bias(),
             is_long_text=self._is_long_text() if self.shape.context_length > LONG_TEXT_TOKENS else "",
@@ -155,7 +158,7 @@ class _EncoderGraph:
         stored = self.tensors.layer(index)
         heads = [self._product(states, part.weight) for part in (stored.query, stored.key, stored.value)]
         added = np.concatenate([self._read(part.bias) for part in (stored.query, stored.key, stored.value)])
-        attended = attention.add([*heads, self._array(f"{stored.query.bias.name}.all", added)])
+        attended = attention.add(heads, self._array(f"{stored.query.bias.name}.all", added))
         states = self._added(attended, states, stored.output, stored.attention_norm)
         inner = self._bent(self._product(states, stored.inner.weight), stored.inner.bias)
         return self._added(inner, states, stored.outer, stored.output_norm)

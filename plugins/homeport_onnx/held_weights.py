@@ -68,12 +68,11 @@ class HeldWeights:
         packed, scales = (self._tensors[f"{matrix.name}.{kind}"][rows] for kind in ("codes", "scales"))
         blocks = scales.shape[1]
         values = _unpacked(packed, bits).astype(np.float32).reshape(len(rows), blocks, -1)
-        zero_points = self._tensors.get(f"{matrix.name}.zero_points")
-        if zero_points is None:
-            values -= np.float32(1 << (bits - 1))
-        else:
-            values -= _unpacked(zero_points[rows], bits)[:, :blocks, None]
+        values -= np.float32(1 << (bits - 1))
         values *= scales[..., None]
+        offsets = self._tensors.get(f"{matrix.name}.offsets")
+        if offsets is not None:
+            values += offsets[rows][..., None]
         return values.reshape(len(rows), -1)
 
 

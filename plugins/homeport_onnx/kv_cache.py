@@ -1,16 +1,12 @@
 """Keys and values of all sequences, in memory that onnxruntime reads and writes where it lies."""
 
-import mmap
 from collections.abc import Iterator
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from homeport import LoadError
-
-_MAP_NORESERVE = 0x4000
-"""Of Linux' mman.h on x86 and Arm; the module has no name for it before Python 3.14."""
+from homeport.checkpoint import CacheMemory
 
 
 @attrs.frozen(kw_only=True)
@@ -55,10 +51,6 @@ class SharedCache:
     Neighbouring lanes of a layer are the tensor ``[rows, kv_heads, length, head_dim]`` that a graph takes as
     its past and, at the same address, gives as its present: only new tokens are written.
 
-    The block is mapped anonymously, so pages nobody wrote read as zero and cost nothing, nor does the
-    system set memory aside for them: lanes may add up to more than the machine has. Huge pages are
-    declined, because the first token of a lane would make 2 MiB of each head real.
-
     Args:
         shape: Its sizes.
 
@@ -69,17 +61,8 @@ class SharedCache:
     def __init__(self, shape: CacheShape) -> None:
         self.shape = shape
         size = shape.bytes_per_token * shape.lanes * shape.length
-        try:
-            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
-        except (OSError, OverflowError) as error:
-            raise LoadError(
-                f"no memory for a key-value cache of {size} bytes "
-                f"({shape.lanes} slots of {shape.length} tokens): {error}",
-                hint="Lower [models] slots or context_length",
-            ) from error
-        memory.madvise(mmap.MADV_NOHUGEPAGE)
-        self._memory = memory
-        self._states: NDArray[np.generic] = np.frombuffer(memory, shape.dtype).reshape(
+        self._memory = CacheMemory(size, slots=shape.lanes, length=shape.length)
+        self._states: NDArray[np.generic] = np.frombuffer(self._memory.buffer, shape.dtype).reshape(
             2 * shape.layers, shape.lanes, shape.kv_heads, shape.length, shape.head_dim
         )
 
@@ -125,7 +108,4 @@ class SharedCache:
         for tensor in range(2 * shape.layers):
             begin = (tensor * shape.lanes + lane) * shape.lane_bytes
             for head in range(begin, begin + shape.lane_bytes, span_bytes):
-                first = -(-(head + kept_bytes) // mmap.PAGESIZE) * mmap.PAGESIZE
-                end = (head + span_bytes) // mmap.PAGESIZE * mmap.PAGESIZE
-                if first < end:
-                    self._memory.madvise(mmap.MADV_DONTNEED, first, end - first)
+                self._memory.release(head + kept_bytes, head + span_bytes)

@@ -11,6 +11,7 @@ from homeport_onnx.block_codes import BlockForm, stored_arrays
 from homeport_onnx.finer_inputs import ROUNDING, FinerInputs
 from homeport_onnx.graph_writer import MICROSOFT, Blocks, GraphWriter, TensorSpec
 from homeport_onnx.head_layout import Padding
+from homeport_onnx.input_blocks import InputBlocks
 from homeport_onnx.stored_weights import StoredWeights
 from homeport_onnx.weight_choice import FP32, INT16, WeightChoice
 
@@ -57,7 +58,7 @@ class Products:
     Attributes:
         matrices: Those that the graph has.
         weight_count: Stored numbers that the graph has, those in matrices and in vectors.
-        stored_bytes: What they take, scales and zero points among them.
+        stored_bytes: What they take, scales and offsets among them.
 
     Args:
         writer: The graph.
@@ -79,7 +80,8 @@ class Products:
         self._choice = choice
         self._threads = threads
         self._accuracy = _EXACT if choice.activations == FP32 else ROUNDING
-        self._finer = FinerInputs(writer) if choice.activations == INT16 else None
+        self._blocks = InputBlocks(writer)
+        self._finer = FinerInputs(writer, self._blocks) if choice.activations == INT16 else None
         self._stored: dict[Part, str] = {}
         self.matrices: list[Matrix] = []
         self.weight_count = 0
@@ -97,35 +99,43 @@ class Products:
             return self._writer.node("Gather", [name, ids])
         rows, cols = matrix.shape
         codes = self._writer.alias(f"{name}.rows", f"{name}.codes", (rows, form.code_bytes(cols)))
-        return self._writer.node(
+        embedded = self._writer.node(
             "GatherBlockQuantized",
-            [codes, ids, f"{name}.scales", *_zero_points(name, form)],
+            [codes, ids, f"{name}.scales"],
             domain=MICROSOFT,
             bits=form.bits,
             block_size=form.block,
             quantize_axis=1,
             gather_axis=0,
         )
+        return self._with_offsets(embedded, ids, name, form) if form.has_offsets else embedded
 
     def multiply(self, states: str, matrix: Matrix) -> str:
         """Multiply states by a matrix and add its biases.
 
         Args:
-            states: Name of [batch, tokens, columns].
+            states: Name of [tokens, columns].
             matrix: What they are multiplied by.
 
         Returns:
-            Name of [batch, tokens, rows].
+            Name of [tokens, rows].
         """
         name, form = self._store(matrix)
         bias = self._bias(matrix)
         if form is None:
             product = self._writer.node("FusedMatMul", [states, name], domain=MICROSOFT, transB=1)
-            return product if bias is None else self._writer.node("Add", [product, bias])
+            return self._added(product, bias)
+        cols = matrix.shape[1]
         if self._finer is None:
-            return self._packed_product(states, name, matrix, form, bias)
-        parted = self._finer.parted(states, matrix.shape[1], form.block)
-        return self._finer.joined(self._packed_product(parted, name, matrix, form, None), bias)
+            product = self._packed_product(states, name, matrix, form, bias)
+        else:
+            parted = self._finer.parted(states, cols, form.block)
+            product = self._finer.joined(self._packed_product(parted, name, matrix, form, None))
+            product = self._added(product, bias)
+        if not form.has_offsets:
+            return product
+        sums = self._blocks.sums(states, cols, form.block)
+        return self._writer.node("Gemm", [sums, f"{name}.offsets", product], transB=1)
 
     def vector(self, part: Part, values: NDArray[np.float32]) -> str:
         """Store a vector that was made of a part, and name it."""
@@ -142,7 +152,7 @@ class Products:
         self, states: str, name: str, matrix: Matrix, form: BlockForm, bias: str | None
     ) -> str:
         rows, cols = matrix.shape
-        inputs = [states, f"{name}.codes", f"{name}.scales", *_zero_points(name, form)]
+        inputs = [states, f"{name}.codes", f"{name}.scales"]
         if bias is not None:
             inputs += [""] * (_BIAS_INPUT - len(inputs)) + [bias]
         return self._writer.node(
@@ -156,6 +166,15 @@ class Products:
             accuracy_level=self._accuracy,
         )
 
+    def _added(self, product: str, bias: str | None) -> str:
+        return product if bias is None else self._writer.node("Add", [product, bias])
+
+    def _with_offsets(self, embedded: str, ids: str, name: str, form: BlockForm) -> str:
+        """Add the offset of each block to its numbers: [batch, sequence, hidden]."""
+        node, reshape = self._writer.node, self._writer.reshape
+        offsets = reshape(node("Gather", [f"{name}.offsets", ids]), [0, 0, -1, 1])
+        return reshape(node("Add", [reshape(embedded, [0, 0, -1, form.block]), offsets]), [0, 0, -1])
+
     def _size(self, part: Part) -> tuple[int, int] | None:
         form = self._choice.form(self._weights.stored(part))
         return None if form is None else (form.bits, form.block)
@@ -168,7 +187,7 @@ class Products:
         found = [form for form in forms if form is not None]
         if not found:
             return None
-        return attrs.evolve(found[0], has_zero_points=any(form.has_zero_points for form in found))
+        return attrs.evolve(found[0], has_offsets=any(form.has_offsets for form in found))
 
     def _store(self, matrix: Matrix) -> tuple[str, BlockForm | None]:
         """Store a matrix; the one of a tied embedding is stored once."""
@@ -194,9 +213,8 @@ class Products:
             TensorSpec(name=f"{name}.codes", dtype=np.uint8, shape=(rows, blocks, blob)),
             TensorSpec(name=f"{name}.scales", dtype=np.float32, shape=(rows, blocks)),
         ]
-        if form.has_zero_points:
-            shape = (rows, form.zero_point_bytes(cols))
-            specs.append(TensorSpec(name=f"{name}.zero_points", dtype=np.uint8, shape=shape))
+        if form.has_offsets:
+            specs.append(TensorSpec(name=f"{name}.offsets", dtype=np.float32, shape=(rows, blocks)))
         self._put(specs, lambda: self._codes(matrix, form))
 
     def _codes(self, matrix: Matrix, form: BlockForm) -> Iterator[Sequence[NDArray[np.generic]]]:
@@ -231,5 +249,6 @@ class Products:
         return name
 
 
-def _zero_points(name: str, form: BlockForm) -> list[str]:
-    return [f"{name}.zero_points"] if form.has_zero_points else []
+def present(*biases: Part | None) -> tuple[Part, ...]:
+    """Give those of some biases that a model has."""
+    return tuple(part for part in biases if part is not None)

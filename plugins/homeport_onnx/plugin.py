@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from homeport import BackendKind, BackendSpec, StoredForm, hookimpl
-from homeport_onnx.config import OnnxConfig
+from homeport_onnx.config import BUILDER_VERSION, OnnxConfig
 
 
 @hookimpl
@@ -14,6 +14,7 @@ def homeport_backends() -> Iterable[BackendSpec]:
         kind=BackendKind.LOCAL,
         factory="homeport_onnx.model:OnnxModel",
         builder="homeport_onnx.builder:OnnxBuilder",
+        builder_version=BUILDER_VERSION,
         check="homeport_onnx.machine_check:findings",
         reads=frozenset({StoredForm.SAFETENSORS, StoredForm.ONNX}),
         config=OnnxConfig,

@@ -38,12 +38,14 @@ class Run:
 
     Attributes:
         ids: Name of the tokens, int64 [batch, sequence].
+        shape: Name of the shape that they are given in, with one more axis: int64 [3].
         lengths: Name of each row's length behind them, less 1: int32 [batch].
         total: Name of the longest row's length behind them: int32 [].
         cache: Name of a tensor of keys: [batch, heads, capacity, components].
     """
 
     ids: str
+    shape: str
     lengths: str
     total: str
     cache: str

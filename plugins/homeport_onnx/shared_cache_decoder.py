@@ -21,8 +21,6 @@ _LONGEST_RUN_TOKENS = 512
 """Longer rows are computed in parts: scores of a part take memory by its tokens."""
 _MOST_LOGITS_BYTES = 64 * 1024**2
 """Graphs that give logits of all tokens are given so few tokens that these stay below."""
-
-
 _SHORT_TYPES = {"float32": "fp32", "float16": "fp16"}
 
 

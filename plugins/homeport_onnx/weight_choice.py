@@ -17,7 +17,8 @@ _BITS = {INT4: 4, INT8: 8}
 _STORED = {"Q4": INT4, "Q8": INT8}
 _DEFAULT_BLOCK = 32
 _FEW_WEIGHTS = 500_000_000
-"""A model of fewer feels each rounding, and has the time: SmolLM2-135M spends much of it between products."""
+"""A model of fewer feels each rounding of inputs, and has the time: SmolLM2-135M spends much of it between
+products."""
 _MILLION = 1_000_000
 
 
@@ -57,7 +58,7 @@ class WeightChoice:
         activations = _activations(config.activations, count)
         name, note = asked, f"{asked} was asked for"
         if asked == Quantisation.AUTO:
-            name, note = _by_store(checkpoint.dtype, count)
+            name, note = _by_store(checkpoint.dtype)
         elif asked == Quantisation.BF16:
             name, note = FP32, "bf16 was asked for: the values are kept, float32 is what they are computed in"
         return cls(
@@ -83,7 +84,7 @@ class WeightChoice:
             return None
         packed = stored.packed
         keeps_minima = packed is not None and packed.kind is WeightKind.Q4_MIN and packed.group == block
-        return BlockForm(bits=bits, block=block, has_zero_points=keeps_minima)
+        return BlockForm(bits=bits, block=block, has_offsets=keeps_minima)
 
     def _bits(self, stored: StoredTensor, *, is_outer: bool) -> int | None:
         bits = _BITS.get(self.name)
@@ -106,13 +107,8 @@ class WeightChoice:
         return wanted
 
 
-def _by_store(dtype: str, weights: int) -> tuple[str, str]:
+def _by_store(dtype: str) -> tuple[str, str]:
     stored = _STORED.get(dtype)
-    if stored == INT4 and weights < _FEW_WEIGHTS:
-        return (
-            INT8,
-            f"a model of {weights // _MILLION} million weights would feel its 4 bits rounded once more",
-        )
     if stored is None:
         return FP32, f"its weights are stored as {dtype}"
     return stored, f"its weights are stored as {stored}"

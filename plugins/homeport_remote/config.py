@@ -9,6 +9,8 @@ from typing import Any
 
 import attrs
 
+from homeport import between, one_of
+
 MOST_UPSTREAMS = 32
 MOST_CONNECTIONS = 256
 
@@ -44,23 +46,10 @@ def _url(value: str) -> None:
     upstream_url(value)
 
 
-def _kind(value: str) -> None:
-    if value not in set(Kind):
-        raise ValueError(f"must be one of {', '.join(Kind)}, got {value!r}")
-
-
 def _variable(value: str | None) -> None:
     # What does not look like a name may be the key itself, which no message may show.
     if value is not None and not _VARIABLE.fullmatch(value):
         raise ValueError("must be the name of a variable that holds the key, never the key itself")
-
-
-def _between(least: int, most: int) -> Callable[[int], None]:
-    def check(value: int) -> None:
-        if not least <= value <= most:
-            raise ValueError(f"must be {least} to {most}, got {value!r}")
-
-    return check
 
 
 def _seconds(value: float) -> None:
@@ -96,13 +85,13 @@ class UpstreamConfig:
     """
 
     url: str = attrs.field(metadata={"summary": "root of its API", "check": _url})
-    kind: str = _setting("openai", "what it is: openai or homeport", check=_kind)
+    kind: str = _setting("openai", "what it is: openai or homeport", check=one_of(Kind))
     key_env: str | None = _setting(None, "variable that holds the key", check=_variable)
     key_file: Path | None = _setting(None, "file that holds the key, readable by you alone")
     models: Mapping[str, str] = _setting(dict, "model names here and there; none is all that it lists")
     embeds: tuple[str, ...] = _setting((), "models there that make vectors; none goes by their names")
-    slots: int = _setting(0, "answers of one model at once; 0 finds out", check=_between(0, _MOST_SLOTS))
-    connections: int = _setting(16, "connections at most", check=_between(1, MOST_CONNECTIONS))
+    slots: int = _setting(0, "answers of one model at once; 0 finds out", check=between(0, _MOST_SLOTS))
+    connections: int = _setting(16, "connections at most", check=between(1, MOST_CONNECTIONS))
     idle_seconds: float = _setting(60.0, "how long an unused connection stays open", check=_seconds)
     connect_seconds: float = _setting(2.0, "how long opening a connection may take", check=_seconds)
     total_seconds: float = _setting(600.0, "how long one answer may take", check=_seconds)

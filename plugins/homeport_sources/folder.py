@@ -1,5 +1,6 @@
 """Models in folders that the settings name."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,6 +9,8 @@ from homeport_sources.config import FolderConfig
 from homeport_sources.published import choose_files
 
 _DEFAULT_TAG = ":latest"
+_OWNED = "/"
+"""In names of the form OWNER/NAME."""
 
 
 class Folder:
@@ -25,7 +28,7 @@ class Folder:
         """Recognise the names of the settings.
 
         Raises:
-            PullError: The folder of such a name is missing or holds no model.
+            PullError: The folder of such a name is missing, or holds no model, or none of that tag.
         """
         found = self._find(locator)
         if found is None:
@@ -37,7 +40,7 @@ class Folder:
         """Copy what is needed of the folder.
 
         Raises:
-            PullError: The folder is missing or holds no model.
+            PullError: The folder is missing, or holds no model, or none of that tag.
         """
         found = self._find(artifact.locator)
         if found is None:
@@ -56,6 +59,8 @@ class Folder:
         """Give the folder that a name means, and the file in it that its tag asks for; empty where none does.
 
         ``mine:q4`` means a folder that is set for it, or model_q4.onnx in the one that is set for ``mine``.
+        Other tags of ``mine`` may be models of other sources, as ``smollm2:135m`` is; behind a name such as
+        ``house/mine`` nobody else has them but a stranger on the hub, so they are the folder's to refuse.
         """
         key = _key(locator)
         name, _, tag = key.partition(":")
@@ -63,7 +68,9 @@ class Folder:
         if path is not None:
             return path, tag if tag and _has(path, tag) else ""
         shared = self._paths.get(name)
-        return None if shared is None or not tag or not _has(shared, tag) else (shared, tag)
+        if shared is None or not tag:
+            return None
+        return (shared, tag) if _OWNED in name or _has(shared, tag) else None
 
 
 def _key(name: str) -> str:
@@ -71,12 +78,23 @@ def _key(name: str) -> str:
 
 
 def _chosen(path: Path, quant: str, name: str) -> dict[str, Path]:
-    """Map the files of a model to where they are: a GGUF file itself, or those needed of a folder."""
+    """Map the files of a model to where they are: a GGUF file itself, or those needed of a folder.
+
+    Raises:
+        PullError: There is nothing at the path, or no such model.
+    """
+    if not os.path.exists(path):  # noqa: PTH110 - pathlib raises where a parent may not be read
+        raise PullError(
+            f"the folder that is set for {name!r} is missing, or may not be read",
+            hint="Put it there, or correct [plugins.folder] models: `homeport config check` names the path",
+        )
     files = _files(path)
     try:
         return {chosen: files[chosen] for chosen in choose_files(list(files), quant)}
     except PullError as error:
-        raise PullError(f"the folder that is set for {name!r}: {error.message}", hint=error.hint) from error
+        lacks = f"the folder that is set for {name!r} has no {quant!r} model" if quant else ""
+        told = lacks or f"the folder that is set for {name!r}"
+        raise PullError(f"{told}: {error.message}", hint=error.hint) from error
 
 
 def _has(path: Path, quant: str) -> bool:

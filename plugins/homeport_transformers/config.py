@@ -1,10 +1,8 @@
 """Settings of the backend, ``[plugins.transformers-cpu]``."""
 
-from typing import Any
-
 import attrs
 
-from homeport import ConfigError
+from homeport import one_of, setting
 
 DTYPES = ("auto", "fp32", "bf16")
 """Types that unpacked weights, and keys and values, can be held and multiplied in."""
@@ -12,17 +10,6 @@ ACTIVATIONS = ("auto", "int8", "int16")
 """Precision of what is multiplied with packed weights."""
 INSTRUCTION_SETS = ("auto", "amx", "avx512", "avx2", "torch")
 """What the native kernels may use; ``torch`` does without them."""
-
-
-def _one_of(choices: tuple[str, ...], advice: str) -> Any:  # noqa: ANN401 - attrs has no public name for it
-    def check(_: object, field: "attrs.Attribute[str]", value: str) -> None:
-        if value not in choices:
-            listed = ", ".join(repr(name) for name in choices)
-            raise ConfigError(
-                f"[plugins.transformers-cpu] {field.name} is {value!r}, expected one of {listed}", hint=advice
-            )
-
-    return check
 
 
 @attrs.frozen(kw_only=True)
@@ -40,20 +27,18 @@ class TransformersConfig:
         lean: False sends every decoder through transformers' own modelling code.
     """
 
-    dtype: str = attrs.field(
-        default="auto",
-        validator=_one_of(DTYPES, 'Write dtype = "auto" unless you compare types'),
-        metadata={"summary": "type of unpacked weights and of the cache: auto, fp32 or bf16"},
+    dtype: str = setting(
+        "auto", "type of unpacked weights and of the cache: auto, fp32 or bf16", check=one_of(DTYPES)
     )
-    isa: str = attrs.field(
-        default="auto",
-        validator=_one_of(INSTRUCTION_SETS, 'Write isa = "auto" unless you compare instruction sets'),
-        metadata={"summary": "instruction set of the native kernels: auto, amx, avx512, avx2 or torch"},
+    isa: str = setting(
+        "auto",
+        "instruction set of the native kernels: auto, amx, avx512, avx2 or torch",
+        check=one_of(INSTRUCTION_SETS),
     )
-    activations: str = attrs.field(
-        default="auto",
-        validator=_one_of(ACTIVATIONS, 'Write activations = "auto" unless you compare precisions'),
-        metadata={"summary": "precision of what is multiplied with packed weights: auto, int8 or int16"},
+    activations: str = setting(
+        "auto",
+        "precision of what is multiplied with packed weights: auto, int8 or int16",
+        check=one_of(ACTIVATIONS),
     )
     lean: bool = attrs.field(
         default=True,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from transformers import AutoModel
 
 from homeport import LoadPlan, TokenModelFacts
-from homeport.checkpoint import Checkpoint, SentencePooling, TextBatch, check_texts
+from homeport.checkpoint import Checkpoint, SentencePooling, TextBatch
 from homeport_transformers.dtype import computes_in
 from homeport_transformers.library import build
 
@@ -49,13 +49,7 @@ class SentenceEncoder:
         return cls(build(AutoModel, checkpoint, dtype), pooling, plan.context_length)
 
     def embed(self, inputs: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Embed token sequences; see ``TokenModel.embed``.
-
-        Raises:
-            InvalidRequestError: A sequence is empty or names an unknown token.
-            ContextOverflowError: A sequence is longer than the model reads.
-        """
-        check_texts(inputs, self.facts)
+        """Embed token sequences; see ``TokenModel.embed``."""
         vectors = np.empty((len(inputs), self.facts.embedding_length), np.float32)
         for batch in TextBatch.of_like_length(inputs, padding=self._padding):
             vectors[batch.places] = self._embed(batch)

@@ -1,14 +1,9 @@
 """Keys and values of all slots, in memory that becomes real as it is written."""
 
-import mmap
-
 import attrs
 import torch
 
-from homeport import LoadError
-
-_MAP_NORESERVE = 0x4000
-"""Of Linux' mman.h on x86 and Arm; the module has no name for it before Python 3.14."""
+from homeport.checkpoint import CacheMemory
 
 
 @attrs.frozen(kw_only=True)
@@ -36,10 +31,7 @@ class KvShape:
 class KvCache:
     """One block of memory: [layer, slot, keys then values of each head, position, component].
 
-    The block is mapped anonymously, so pages nobody wrote read as zero and cost nothing: ``torch.zeros``
-    would touch all of it, ``torch.empty`` could hold NaN, which a masked softmax passes on. Nor does the
-    system set memory aside for them, so slots may add up to more than the machine has. Huge pages are
-    declined, because the first token of a slot would make 2 MiB of each head real.
+    ``torch.zeros`` would touch all of it, ``torch.empty`` could hold NaN, which a masked softmax passes on.
 
     Args:
         shape: Its sizes.
@@ -51,18 +43,9 @@ class KvCache:
     def __init__(self, shape: KvShape) -> None:
         self.shape = shape
         size = shape.bytes_per_token * shape.slots * shape.context_length
-        try:
-            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE)
-        except (OSError, OverflowError) as error:
-            raise LoadError(
-                f"no memory for a key-value cache of {size} bytes "
-                f"({shape.slots} slots of {shape.context_length} tokens): {error}",
-                hint="Lower [models] slots or context_length",
-            ) from error
-        memory.madvise(mmap.MADV_NOHUGEPAGE)
         heads = 2 * shape.kv_heads
-        self._memory = memory
-        self._states = torch.frombuffer(memory, dtype=shape.dtype).view(
+        self._memory = CacheMemory(size, slots=shape.slots, length=shape.context_length)
+        self._states = torch.frombuffer(self._memory.buffer, dtype=shape.dtype).view(
             shape.layers, shape.slots, heads, shape.context_length, shape.head_dim
         )
         self._vectors = self._states.view(shape.layers, -1, shape.head_dim)
@@ -103,7 +86,4 @@ class KvCache:
         for layer in range(self.shape.layers):
             begin = (layer * self.shape.slots + slot) * slot_bytes
             for head in range(begin, begin + slot_bytes, span_bytes):
-                first = -(-(head + length * token_bytes) // mmap.PAGESIZE) * mmap.PAGESIZE
-                end = (head + span_bytes) // mmap.PAGESIZE * mmap.PAGESIZE
-                if first < end:
-                    self._memory.madvise(mmap.MADV_DONTNEED, first, end - first)
+                self._memory.release(head + length * token_bytes, head + span_bytes)

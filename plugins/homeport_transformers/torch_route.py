@@ -6,9 +6,8 @@ import torch
 from loguru import logger
 
 from homeport import LoadPlan
-from homeport.checkpoint import Checkpoint, is_sentence_model
+from homeport.checkpoint import Checkpoint, Decoder, Encoder, is_sentence_model
 from homeport_transformers.config import TransformersConfig
-from homeport_transformers.decoders import Decoder, Encoder
 from homeport_transformers.dtype import compute_dtype
 from homeport_transformers.lean import why_not_lean
 from homeport_transformers.torch_decoder import TorchDecoder

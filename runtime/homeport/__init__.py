@@ -1,5 +1,6 @@
 """homeport: a local-first agent runtime. This module is its whole public API."""
 
+from homeport.config.limits import between, one_of
 from homeport.config.setting import setting
 from homeport.config.settings import Settings
 from homeport.domain.constraint import Constraint, ConstraintKind
@@ -7,20 +8,16 @@ from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
 from homeport.domain.errors import (
     BackendError,
     BackendRefusedError,
-    BudgetError,
     ConfigError,
     ContextOverflowError,
-    DeadlineError,
     GenerationError,
     HomeportError,
     InvalidRequestError,
     LoadError,
     ModelNotFoundError,
     NoRouteError,
-    OverloadedError,
     PluginError,
     PullError,
-    RateLimitedError,
     Refusal,
     RefusedError,
     StoreError,
@@ -66,6 +63,7 @@ from homeport.domain.generation import (
 )
 from homeport.domain.messages import Message, Role
 from homeport.domain.models import Capability, ModelInfo, ResidentModel
+from homeport.domain.overload import BudgetError, DeadlineError, OverloadedError, RateLimitedError
 from homeport.domain.quantisation import Quantisation
 from homeport.domain.terms import Strategy, StreamFailure, Terms
 from homeport.domain.tools import Tool, ToolCall, ToolChoice, ToolOffer
@@ -224,6 +222,8 @@ __all__ = [
     "ValidatorSpec",
     "Verdict",
     "WorkerDiedError",
+    "between",
     "hookimpl",
+    "one_of",
     "setting",
 ]

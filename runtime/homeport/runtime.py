@@ -11,8 +11,8 @@ from loguru import logger
 
 from homeport.config.loading import LoadedSettings
 from homeport.config.settings import Settings
-from homeport.domain.errors import ConfigError, LoadError, ModelNotFoundError
-from homeport.domain.models import ResidentModel
+from homeport.domain.errors import ConfigError, LoadError, ModelNotFoundError, StoreError
+from homeport.domain.models import ModelInfo, ResidentModel
 from homeport.domain.quantisation import Quantisation
 from homeport.gateway.assembly import GatewayAssembly
 from homeport.gateway.checking import all_faults
@@ -33,11 +33,13 @@ from homeport.models.pressure import Pressure, relieve
 from homeport.models.pull import Puller
 from homeport.models.store import ModelStore
 from homeport.models.store_faults import store_writing
+from homeport.models.workshop import Workshop
 from homeport.plugin.construction import Construction
 from homeport.plugin.manager import load_plugins
 from homeport.plugin.protocols import Backend, Monitor, Route
 from homeport.plugin.registry import PluginRegistry
 from homeport.reload import Reloadable, SettingsReload
+from homeport.worker.spare import SpareWorker
 
 STANDINGS_FILE = "standings.json"
 
@@ -77,6 +79,7 @@ class Runtime:
     _aliases: AliasTable
     _puller: Puller
     _creator: Creator
+    _workshop: Workshop | None
 
     @classmethod
     @asynccontextmanager
@@ -87,6 +90,8 @@ class Runtime:
         plugins: Mapping[str, object] | None = None,
         origins: Mapping[str, str] | None = None,
         load: Callable[[], LoadedSettings] | None = None,
+        sweeps_builds: bool = False,
+        spare: SpareWorker | None = None,
     ) -> AsyncIterator["Runtime"]:
         """Build everything, and close it at the end.
 
@@ -95,6 +100,9 @@ class Runtime:
             plugins: Plugin objects by name, besides the installed ones.
             origins: Place of each setting by its dotted path, for messages.
             load: Reads the settings anew, where they can be; may block.
+            sweeps_builds: Whether builds of other settings than these are removed: the business of a host
+                that stays, not of one for a single command.
+            spare: A worker process that the first model may have; its owner closes it.
 
         Raises:
             PluginError: Plugins that cannot live together.
@@ -109,7 +117,7 @@ class Runtime:
             tasks = await stack.enter_async_context(BackgroundTasks())
             construction = Construction(settings, registry, origins)
             stack.push_async_callback(construction.aclose)
-            builder = _Builder(settings, registry, tasks, construction, load)
+            builder = _Builder(settings, registry, tasks, construction, load=load, spare=spare)
             bus = EventBus(builder.monitors())
             tasks.start(bus.run(), name="event bus")
             workshop = builder.models.workshop()
@@ -122,6 +130,8 @@ class Runtime:
             tasks.start(standings.run(), name="standings")
             if workshop is not None:
                 stack.push_async_callback(workshop.aclose)
+                if sweeps_builds:
+                    tasks.start(workshop.sweep(), name="sweep of builds")
             stack.push_async_callback(puller.aclose)
             blobs = builder.models.blobs()
             tasks.start(blobs.keep_swept(), name="sweep of uploads")
@@ -130,7 +140,14 @@ class Runtime:
             # The last to come is the first to go: copies settle with guards that are open.
             copies = await stack.enter_async_context(BackgroundTasks())
             yield builder.runtime(
-                cls, backends, bus, puller=puller, creator=creator, standings=standings, copies=copies
+                cls,
+                backends,
+                bus,
+                puller=puller,
+                creator=creator,
+                workshop=workshop,
+                standings=standings,
+                copies=copies,
             )
 
     @property
@@ -156,6 +173,16 @@ class Runtime:
             PullError: It could not be found, fetched or converted.
         """
         return self._puller.pull(name, force=force, quantisation=quantisation)
+
+    async def build_progress(self, model: ModelInfo) -> PullProgress | None:
+        """Say how far the build is that a model awaits; None where none is at work."""
+        if self._workshop is None or not model.awaits_build:
+            return None
+        try:
+            stored = await asyncio.to_thread(self._store.find, ModelName.parse(model.name))
+        except StoreError:
+            return None
+        return None if stored is None else self._workshop.progress(stored)
 
     async def create(self, creation: Creation) -> AsyncGenerator[PullProgress, None]:
         """Begin to make a model; what comes back tells how far it is, and cancels the work when closed.
@@ -228,14 +255,16 @@ class _Builder:
         registry: PluginRegistry,
         tasks: BackgroundTasks,
         construction: Construction,
+        *,
         load: Callable[[], LoadedSettings] | None,
+        spare: SpareWorker | None,
     ) -> None:
         self._settings = settings
         self._load = load
         self._registry = registry
         self._tasks = tasks
         self._construction = construction
-        self.models = ModelsAssembly(settings, registry, tasks, construction)
+        self.models = ModelsAssembly(settings, registry, tasks, construction, spare)
 
     def runtime(
         self,
@@ -245,6 +274,7 @@ class _Builder:
         *,
         puller: Puller,
         creator: Creator,
+        workshop: Workshop | None,
         standings: Standings,
         copies: BackgroundTasks,
     ) -> Runtime:
@@ -292,6 +322,7 @@ class _Builder:
             puller=puller,
             blobs=creator.blobs,
             creator=creator,
+            workshop=workshop,
         )
 
     def monitors(self) -> list[tuple[str, Monitor]]:

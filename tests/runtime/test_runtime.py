@@ -1,3 +1,4 @@
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -5,6 +6,7 @@ import pytest
 from homeport import (
     BackendKind,
     BackendSpec,
+    BuildReport,
     ConfigError,
     GuardSpec,
     LoadError,
@@ -19,6 +21,8 @@ from homeport import (
 )
 from homeport.config.gateway_settings import RouteSettings
 from homeport.config.settings import ModelSettings, PluginSettings
+from homeport.models.build_recipe import source_of
+from homeport.models.build_record import BuildRecord
 from homeport.models.names import ModelName
 from homeport.models.store import ModelStore
 from homeport.runtime import Runtime
@@ -181,3 +185,42 @@ async def test_only_the_backend_that_serves_a_model_has_it_built(tmp_path, insta
         else:
             await loading
             assert not (tmp_path / "models" / "builds").exists()
+
+
+class Carver:
+    """A backend that builds, and its plugin; nothing is built here."""
+
+    version = 1
+
+    @hookimpl
+    def homeport_backends(self):
+        factory = "homeport.testing.tiny_model:ChecksumModel"
+        builder = f"{__name__}:Carver"
+        yield BackendSpec(name="carver", kind=BackendKind.LOCAL, factory=factory, builder=builder)
+
+
+async def test_a_host_that_stays_removes_builds_of_earlier_settings(tmp_path, install_tiny):
+    """One that runs for a single command leaves them: its settings may be a trial."""
+    store = ModelStore(tmp_path / "models")
+    source = source_of(install_tiny(store).manifest.files)
+    record = BuildRecord(
+        key="ab" * 32,
+        source=source,
+        backend="carver",
+        builder=f"{__name__}:Carver",
+        builder_version=1,
+        report=BuildReport(weights="int8"),
+        files=(),
+    )
+    with store.staging() as folder:
+        (folder / "build").mkdir()
+        earlier = store.place_build(folder / "build", record).folder
+    settings = Settings(home=tmp_path, plugins=PluginSettings(enabled=("carver",)))
+    for stays in (False, True):
+        async with Runtime.open(settings, plugins={"carver": Carver()}, sweeps_builds=stays) as runtime:
+            (model,) = await runtime.catalog.list()
+            assert model.awaits_build
+            assert await runtime.build_progress(model) is None
+            sweeping = [task for task in asyncio.all_tasks() if task.get_name() == "sweep of builds"]
+            await asyncio.gather(*sweeping)
+        assert earlier.exists() is not stays

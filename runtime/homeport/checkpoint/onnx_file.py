@@ -15,7 +15,7 @@ import attrs
 
 from homeport.checkpoint.folder import REPAIR_HINT
 from homeport.checkpoint.onnx_tensors import DTYPES, OnnxTensors
-from homeport.checkpoint.onnx_weights import PACKED_OPERATORS, OnnxWeights
+from homeport.checkpoint.onnx_weights import COUNTED_OPERATORS, OnnxWeights
 from homeport.checkpoint.protobuf import Messages, Span, Value, message, number
 from homeport.domain.errors import LoadError
 
@@ -65,6 +65,7 @@ class OnnxFile:
         operators: Names of all operators of the graph and the graphs inside it.
         data_files: Files that hold weights, relative to its folder; the file itself is not among them.
         weights_bytes: Bytes of all tensors.
+        stored_bytes: The same with tensors over the same bytes outside counted once.
         weights: Number of weights by type: ``float32``, ``int8``, ``int4``; packed ones by their bits.
     """
 
@@ -74,6 +75,7 @@ class OnnxFile:
     operators: frozenset[str]
     data_files: tuple[str, ...] = ()
     weights_bytes: int = 0
+    stored_bytes: int = 0
     weights: Mapping[str, int] = attrs.field(factory=dict)
 
     @classmethod
@@ -99,6 +101,7 @@ class OnnxFile:
             operators=frozenset(reader.operators),
             data_files=reader.tensors.locations,
             weights_bytes=reader.tensors.inside_bytes + reader.tensors.outside_bytes,
+            stored_bytes=reader.tensors.stored_bytes,
             weights=MappingProxyType(reader.weights.by_type()),
         )
 
@@ -166,12 +169,11 @@ class _Reader:
             self._check_operator(
                 domain.decode(errors="backslashreplace"), operator.decode(errors="backslashreplace")
             )
-
-        if operator in PACKED_OPERATORS:
+        if operator in COUNTED_OPERATORS:
             fields = [dict(self._messages.fields(attribute)) for attribute in attributes]
             told = {self._messages.raw(each.get(_NAME, (0, 0))): each.get(_INTEGER) for each in fields}
             names = [self._messages.text(value) for value in inputs]
-            self.weights.note_packed(operator, names, told.get(b"bits"))
+            self.weights.note_node(operator, names, told.get(b"bits"))
 
     def _check_operator(self, domain: str, operator: str) -> None:
         if domain not in _DOMAINS:

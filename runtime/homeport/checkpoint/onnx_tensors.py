@@ -50,11 +50,19 @@ _OUTSIDE_HINT = "Choose an export whose data lies beside model.onnx, in its fold
 
 @attrs.frozen
 class OnnxTensor:
-    """A tensor of a file: its name, which may be empty, the type of its elements, and its shape."""
+    """A tensor of a file.
+
+    Attributes:
+        name: Its name, which may be empty.
+        dtype: Type of its elements.
+        shape: Its shape.
+        place: File outside and offset where it begins; None for one that lies inside.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    place: tuple[str, int] | None = None
 
     @property
     def elements(self) -> int:
@@ -86,11 +94,17 @@ class OnnxTensors:
         self._found: dict[str, Path] = {}
         self.inside_bytes = 0
         self.outside_bytes = 0
+        self._places: dict[tuple[str, int], int] = {}
 
     @property
     def locations(self) -> tuple[str, ...]:
         """Files outside that hold tensors, relative to the folder."""
         return tuple(self._found)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of all tensors, with those that begin at the same place outside counted once."""
+        return self.inside_bytes + sum(self._places.values())
 
     def check(self, span: Span) -> OnnxTensor:
         """Check one tensor.
@@ -117,13 +131,16 @@ class OnnxTensors:
         shown = f"tensor {name!r:.80}"
         dtype = DTYPES.get(number(single.get(_TYPE, 0)), "")
         size = _size(shown, dtype, dims)
+        place = None
         if entries or number(single.get(_WHERE, 0)):
             if _RAW in single or typed_bytes:
                 raise _impossible(shown, "lies inside the file and outside of it")
-            self._check_outside(shown, size, self._outside(shown, entries))
+            outside = self._outside(shown, entries)
+            self._check_outside(shown, size, outside)
+            place = (outside.location, outside.offset)
         else:
             self._check_inside(shown, dtype, math.prod(dims), single.get(_RAW), typed_bytes)
-        return OnnxTensor(name, dtype, tuple(dims))
+        return OnnxTensor(name, dtype, tuple(dims), place)
 
     def check_total(self) -> None:
         """Check what all tensors claim together.
@@ -182,6 +199,8 @@ class OnnxTensors:
                 hint=REPAIR_HINT,
             )
         self.outside_bytes += size
+        place = (outside.location, outside.offset)
+        self._places[place] = max(size, self._places.get(place, 0))
 
     def _held(self, shown: str, location: str) -> int:
         """Give the size of a file outside, which must be a regular one inside the folder."""

@@ -97,6 +97,16 @@ class ModelDescription:
         return str(self.model_info.get("homeport.build.backend", "")) if is_awaited else ""
 
     @property
+    def build_progress(self) -> "PullProgress | None":
+        """How far the build is that it awaits; None where the server does not tell, or makes none now."""
+        total = _get(self.model_info, "homeport.build.total", 0)
+        if not self.awaited_build or not total:
+            return None
+        completed = _get(self.model_info, "homeport.build.completed", 0)
+        status = f"building for {self.awaited_build}"
+        return PullProgress(status=status, digest="", total_bytes=total, completed_bytes=completed)
+
+    @property
     def may_think(self) -> bool:
         """Whether it can think first; a server that tells no capabilities is believed to."""
         return not self.capabilities or "thinking" in self.capabilities
@@ -174,7 +184,7 @@ def listed(answer: JsonObject) -> list[JsonObject]:
     return [row for row in _get(answer, "models", _NOTHING) if isinstance(row, dict)]
 
 
-def _get(answer: JsonObject, key: str, default: V) -> V:
+def _get(answer: Mapping[str, Any], key: str, default: V) -> V:
     """Read a field; one that is missing or of another type counts as not told."""
     value = answer.get(key)
     return value if isinstance(value, type(default)) else default

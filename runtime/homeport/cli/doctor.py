@@ -38,7 +38,7 @@ _STATE_WIDTH = 9
 def doctor(invocation: Invocation, *, as_json: bool) -> None:
     """Look for what could go wrong here, and say how to mend it. Exits 1 if a check failed.
 
-    Every file of the installed models is hashed, which takes about 0.3 s per 500 MB.
+    Every file of the installed models and their builds is hashed, which takes about 0.3 s per 500 MB.
     """
     silence_logs()
     findings = tuple(examine(invocation))

@@ -1,10 +1,12 @@
 """The folder that an export makes: beside its place until it is whole, then there at once."""
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 import attrs
@@ -16,6 +18,8 @@ from homeport.models.records import FORMAT_VERSION, decode_record, encode_record
 RECORD_FILE = "homeport_export.json"
 """Marks a folder that an export made; other programs ignore it."""
 _PLACE_HINT = "Name a folder that is not there yet: --to DIR"
+_ASIDE = ".before"
+"""End of the name of an export that makes place for another."""
 _FILE_MODE = 0o666
 _FOLDER_MODE = 0o777
 
@@ -84,14 +88,19 @@ class ExportFolder:
     def unfinished(self) -> Iterator[Path]:
         """Lend an empty folder beside the place; what is left in it goes on exit.
 
+        It is locked while this process lives. Those of the same place that nobody has locked are what killed
+        exports left, and are removed on the way in.
+
         Raises:
             ExportError: The disk refuses.
         """
         with self._telling():
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f".{self._path.name}.unfinished-", dir=self._path.parent))
+            self._sweep()
+            folder = Path(tempfile.mkdtemp(prefix=self._prefix, dir=self._path.parent))
         try:
-            yield folder
+            with _locked(folder):
+                yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -123,12 +132,25 @@ class ExportFolder:
             self._exchange(folder)
         return size
 
+    @property
+    def _prefix(self) -> str:
+        return f".{self._path.name}.unfinished-"
+
+    def _sweep(self) -> None:
+        """Remove what killed exports left, but an earlier export that was put aside and nothing replaced."""
+        for path in self._path.parent.glob(f"{escape(self._prefix)}*"):
+            if path.suffix == _ASIDE and not _is_filled(self._path):
+                continue
+            with _locked(path) as is_ours:
+                if is_ours:
+                    shutil.rmtree(path, ignore_errors=True)
+
     def _exchange(self, folder: Path) -> None:
         """Rename; what stood there is put back where that fails."""
         if not _is_filled(self._path):
             folder.rename(self._path)
             return
-        before = folder.with_name(f"{folder.name}.before")
+        before = folder.with_name(f"{folder.name}{_ASIDE}")
         self._path.rename(before)
         try:
             folder.rename(self._path)
@@ -165,6 +187,25 @@ class ExportFolder:
                 f"{self._path} cannot be written: {error.strerror}",
                 hint="Make room, or name a folder that you may write: --to DIR",
             ) from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Try to lock a folder, and say whether that went well; the end of a process unlocks."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_locked = True
+    except OSError:  # another export is at work there, or the file system has no locks
+        is_locked = False
+    try:
+        yield is_locked
+    finally:
+        os.close(handle)
 
 
 def _is_filled(path: Path) -> bool:

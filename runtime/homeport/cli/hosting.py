@@ -15,6 +15,7 @@ from homeport.models.background import BackgroundTasks
 from homeport.runtime import Runtime
 from homeport.server.draining import ACCEPT_SECONDS, Farewell
 from homeport.server.listener import serve as listen
+from homeport.worker.spare import SpareWorker
 
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SIGNAL_EXIT_CODE = 128
@@ -26,6 +27,7 @@ async def host_until_stopped(
     *,
     load: Callable[[], LoadedSettings] | None = None,
     parent: socket.socket | None = None,
+    spare: SpareWorker | None = None,
 ) -> None:
     """Serve until a signal comes or the parent goes, then let running requests finish.
 
@@ -34,6 +36,7 @@ async def host_until_stopped(
         load: Reads them anew, when SIGHUP comes or an operator asks for it.
         parent: Connected to the process that started this one. It is told the URL; when it closes its
             end, however it died, the host stops.
+        spare: A worker process that the first model may have; its owner closes it.
 
     Raises:
         ConfigError: A setting is wrong, or the address cannot be listened on.
@@ -42,7 +45,9 @@ async def host_until_stopped(
     stop, farewell = asyncio.Event(), Farewell()
     with _signals(stop, farewell), _hangups(stop) as hangup, _lifeline(parent, stop):
         async with (
-            Runtime.open(loaded.settings, origins=loaded.origins, load=load) as runtime,
+            Runtime.open(
+                loaded.settings, origins=loaded.origins, load=load, sweeps_builds=parent is None, spare=spare
+            ) as runtime,
             BackgroundTasks() as tasks,
             listen(runtime, farewell=farewell) as url,
         ):

@@ -10,7 +10,7 @@ from homeport.cli.plugin_verbs import plugin_verbs
 from homeport.cli.text import columns, harmless_line, write_json
 from homeport.config.logs import silence_logs
 from homeport.plugin.manager import load_plugins
-from homeport.plugin.registry import PluginStatus
+from homeport.plugin.registry import PluginRegistry, PluginStatus
 
 HEADER = ("NAME", "DISTRIBUTION", "VERSION", "STATUS", "PROVIDES")
 
@@ -32,7 +32,7 @@ def plugins(invocation: Invocation, *, as_json: bool) -> None:
         write_json({"plugins": [_fields(status) for status in registry.plugins], "verbs": verbs})
         return
     click.echo(columns(HEADER, (_row(status) for status in registry.plugins)))
-    for line in _causes(registry.plugins):
+    for line in _causes(registry):
         click.echo(line)
     for name, summary in verbs.items():
         click.echo(f"homeport {name}: {harmless_line(summary)}")
@@ -55,10 +55,10 @@ def _row(status: PluginStatus) -> tuple[str, ...]:
     return (status.name, status.distribution, status.version, status.state.value, provides)
 
 
-def _causes(found: tuple[PluginStatus, ...]) -> Iterator[str]:
+def _causes(registry: PluginRegistry) -> Iterator[str]:
     """Explain below the table what does not run."""
-    for status in found:
+    for status in registry.plugins:
         if status.cause:
             yield f"{harmless_line(status.name)}: {harmless_line(status.cause)}"
-        for missing in status.missing:
-            yield f"{harmless_line(status.name)}: {harmless_line(missing)}"
+        for lack in registry.lacks(status.name):
+            yield f"{harmless_line(status.name)}: {harmless_line(f'{lack}: {lack.remedy}')}"

@@ -4,6 +4,7 @@ import click
 
 from homeport.cli.answer_output import answer_output
 from homeport.cli.asking import chat
+from homeport.cli.build_watch import build_watch
 from homeport.cli.image_paths import image_note
 from homeport.cli.talk import Talk
 from homeport.cli.talk_commands import obey
@@ -50,12 +51,14 @@ def _answer(talk: Talk, text: str) -> None:
         click.echo(f"Note: {note}")
     question = {"role": "user", "content": text}
     try:
-        with answer_output(talk.look) as output:
+        watch = build_watch(talk.client, talk.manner.model, is_needed=talk.awaits_build)
+        with watch, answer_output(talk.look) as output:
             answer = chat(talk.client, talk.manner, [*talk.messages, question], output)
     except KeyboardInterrupt:
         return
     finally:
         click.echo()
+    talk.awaits_build = False
     said = {"role": "assistant", "content": answer.text}
     talk.messages += [question, said | ({"thinking": answer.thoughts} if answer.thoughts else {})]
     if talk.verbose:

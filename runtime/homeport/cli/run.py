@@ -13,6 +13,7 @@ from homeport.cli.answer_form import AnswerForm, parse_form
 from homeport.cli.answer_output import Look, answer_output
 from homeport.cli.answers import ModelDescription
 from homeport.cli.asking import Manner, Silence, generate
+from homeport.cli.build_watch import build_watch
 from homeport.cli.client import AnswerError, Client
 from homeport.cli.connection import connected
 from homeport.cli.image_paths import image_note
@@ -195,17 +196,21 @@ def _serve(
     if description.awaited_build:
         told = f"{wish.manner.model} is built for {description.awaited_build} first, which happens once."
         click.echo(harmless_line(told), err=True)
+    is_built_first = bool(description.awaited_build)
     if description.only_embeds:
-        click.echo(_vector(client, wish, question))
+        with build_watch(client, wish.manner.model, is_needed=is_built_first):
+            vector = _vector(client, wish, question)
+        click.echo(vector)
     elif question is None and wish.as_json:
         raise click.UsageError("a talk cannot be printed as JSON: give a PROMPT, or pipe one in")
     elif question is None:
         history = history_of(invocation.load().settings.home)
-        converse(
-            Talk(client=client, manner=wish.manner, look=wish.look, verbose=wish.verbose, history=history)
-        )
+        talk = Talk(client=client, manner=wish.manner, look=wish.look, verbose=wish.verbose, history=history)
+        talk.awaits_build = is_built_first
+        converse(talk)
     else:
-        _ask_once(client, wish, question)
+        with build_watch(client, wish.manner.model, is_needed=is_built_first):
+            _ask_once(client, wish, question)
 
 
 def _ask_once(client: Client, wish: _Wish, question: str) -> None:

@@ -95,6 +95,7 @@ def _model_facts(description: ModelDescription) -> dict[str, str]:
     architecture = str(info.get("general.architecture") or details.get("family") or "")
     count = info.get("general.parameter_count")
     bits = info.get("homeport.bits_per_weight")
+    size = info.get("homeport.size")
     facts = {
         "architecture": architecture,
         "parameters": figures.parameter_count(count) if isinstance(count, int) and count else "",
@@ -103,6 +104,7 @@ def _model_facts(description: ModelDescription) -> dict[str, str]:
         "quantization": details.get("quantization_level"),
         "weights": info.get("homeport.weights"),
         "bits per weight": round(bits, 2) if isinstance(bits, float) else bits,
+        "size": figures.size(size) if isinstance(size, int) and size else "",
     }
     return {label: str(value) for label, value in facts.items() if value}
 

@@ -19,6 +19,7 @@ class Talk:
         look: How answers are shown.
         verbose: Whether timings follow each answer.
         messages: What was said.
+        awaits_build: Whether the model is built before its first answer.
     """
 
     client: Client
@@ -27,3 +28,4 @@ class Talk:
     look: Look = attrs.field(factory=Look)
     verbose: bool = False
     messages: list[ChatMessage] = attrs.field(factory=list)
+    awaits_build: bool = False

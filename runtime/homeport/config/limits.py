@@ -50,13 +50,13 @@ def share(value: float) -> None:
         raise ValueError(f"must be 0 to 1, got {value!r}")
 
 
-def one_of(allowed: Iterable[str]) -> Check:
-    """Allow some words."""
-    words = tuple(allowed)
+def one_of(allowed: Iterable[str | int]) -> Check:
+    """Allow some words or numbers."""
+    choices = tuple(allowed)
 
-    def check(value: str) -> None:
-        if value not in words:
-            raise ValueError(f"must be one of {', '.join(words)}, got {value!r}")
+    def check(value: str | int) -> None:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(map(str, choices))}, got {value!r}")
 
     return check
 

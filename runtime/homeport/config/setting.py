@@ -21,6 +21,7 @@ def setting(
     check: Check | None = None,
     doubts: Doubts | None = None,
     zero_is_default: bool = False,
+    builds: bool = True,
 ) -> Any:  # noqa: ANN401
     """Declare one setting, of homeport or of a plugin, in an ``attrs`` class.
 
@@ -34,8 +35,17 @@ def setting(
         doubts: Says what is odd about a value that may still be used; told by ``config check`` and
             ``doctor``. Gives the path within the value, ``()`` for the whole, and a sentence.
         zero_is_default: 0 becomes the default.
+        builds: Whether another value makes other builds of a model, where the plugin is a backend that has
+            a ``ModelBuilder``.
     """
-    metadata = {"summary": summary, "env": env, "secret": secret, "check": check, "doubts": doubts}
+    metadata = {
+        "summary": summary,
+        "env": env,
+        "secret": secret,
+        "check": check,
+        "doubts": doubts,
+        "builds": builds,
+    }
     if callable(default):
         return attrs.field(factory=default, metadata=metadata)
     return attrs.field(

@@ -1,4 +1,4 @@
-"""The one tree of errors.
+"""The one tree of errors; those of limits, which pass by themselves, are in ``overload``.
 
 Each class carries a stable ``code``, the HTTP ``status`` it becomes, and ``public_text``: what a remote
 client may read when the message itself could name paths, hosts or causes. A class without a
@@ -11,7 +11,6 @@ time), ``falls_back`` (another one may) and ``trips_breaker`` (it counts against
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 import attrs
@@ -193,121 +192,6 @@ class ForbiddenError(HomeportError):
     def public_hint(self) -> str | None:
         """The message, which holds words of ours only."""
         return self.message
-
-
-class OverloadedError(HomeportError):
-    """More work than the host, or a backend, takes now; try again after ``retry_after_seconds``."""
-
-    code = "overloaded"
-    status = 503
-    is_retried = True
-    trips_breaker = False
-    public_text: ClassVar[str | None] = "server busy, please try again.  maximum pending requests exceeded"
-
-    def __init__(self, message: str, *, retry_after_seconds: int = 1, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after_seconds = retry_after_seconds
-
-
-class DrainingError(OverloadedError):
-    """The host is stopping."""
-
-    code = "draining"
-
-
-class CoolingError(OverloadedError):
-    """A model that failed to load lately, or too often; it is tried again after a pause."""
-
-    code = "loading"
-    is_retried = False
-    public_text = None
-
-
-class NoRoomError(OverloadedError):
-    """A model that does not fit into memory beside what is in use there.
-
-    Args:
-        needed_bytes: What it would take.
-        free_bytes: What could be had.
-    """
-
-    code = "no_room"
-    public_text = None
-    is_retried = False
-
-    def __init__(self, needed_bytes: int, free_bytes: int, *, hint: str | None = None) -> None:
-        needed, free = (f"{count / 1024**3:.1f} GiB" for count in (needed_bytes, max(free_bytes, 0)))
-        text = f"model requires more system memory ({needed}) than is available ({free})"
-        super().__init__(text, retry_after_seconds=5, hint=hint)
-        self.needed_bytes = needed_bytes
-        self.free_bytes = free_bytes
-
-
-class TooManyModelsError(OverloadedError):
-    """As many models in memory as may be, and none of them leaves.
-
-    Args:
-        most: How many may be loaded.
-    """
-
-    code = "too_many_models"
-    public_text = None
-    is_retried = False
-
-    def __init__(self, most: int) -> None:
-        text = f"no more models may be in memory than {most}, and none of those that are there can leave now"
-        hint = "See them with: homeport ps; [models] most_loaded says how many may be there"
-        super().__init__(text, retry_after_seconds=5, hint=hint)
-
-
-class RateLimitedError(HomeportError):
-    """More than one caller may ask for; try again after ``retry_after_seconds``."""
-
-    code = "rate_limited"
-    status = 429
-    public_text = "rate limit exceeded"
-    falls_back = False
-    trips_breaker = False
-
-    def __init__(self, message: str, *, retry_after_seconds: int = 1, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.retry_after_seconds = retry_after_seconds
-
-
-class BudgetError(HomeportError):
-    """A budget that has no room for an attempt.
-
-    Args:
-        message: Names scope, cap, what is spent and when it begins anew; only what the caller may know.
-        resets_at: When the budget begins anew, in UTC; None is never.
-    """
-
-    code = "insufficient_quota"
-    status = 429
-    public_text = None
-    trips_breaker = False
-
-    def __init__(self, message: str, *, resets_at: datetime | None = None, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.resets_at = resets_at
-
-
-class DeadlineError(HomeportError):
-    """The time that a request, or one stage of it, may take is over.
-
-    Args:
-        stage: Where it was: queue, load, first token, stall, total.
-        seconds: What it was allowed.
-    """
-
-    code = "timeout"
-    status = 504
-    public_text = None
-    is_retried = True
-
-    def __init__(self, stage: str, seconds: float, *, hint: str | None = None) -> None:
-        super().__init__(f"timeout: {stage} took longer than {seconds:g} s", hint=hint)
-        self.stage = stage
 
 
 class RefusedError(HomeportError):

@@ -63,7 +63,8 @@ class EmbeddingJob:
 
     def _encoded(self, given: str | Sequence[int]) -> list[int]:
         limit = self._facts.context_length
-        longest = limit * self._tokenizer.longest_token if isinstance(given, str) else limit
+        is_long_text = isinstance(given, str) and len(given) > limit
+        longest = limit * self._tokenizer.longest_token if is_long_text else limit
         if len(given) > longest and not self._request.truncate:
             raise ContextOverflowError(EMBED_OVERFLOW, field="input")
         tokens = self._ids(given[:longest])

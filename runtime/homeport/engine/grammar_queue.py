@@ -6,8 +6,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 import attrs
 
-from homeport.domain.errors import InvalidRequestError, OverloadedError
+from homeport.domain.errors import InvalidRequestError
 from homeport.domain.generation import GenerationRequest
+from homeport.domain.overload import OverloadedError
 from homeport.engine.constraint_compiler import ConstraintCompiler, Grammar
 from homeport.engine.matcher import Matcher
 from homeport.engine.prompts import EncodedPrompt

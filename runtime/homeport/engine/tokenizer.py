@@ -22,7 +22,6 @@ class TextTokenizer:
         special_tokens: Texts of the named special tokens, and of the begin token once more as
             ``leading_token`` where it stands before every text.
         template: Source of the chat template; empty where there is none.
-        longest_token: Characters that one id can stand for at most.
         added_tokens: Ids of tokens that are found in a text whatever surrounds them, by their text.
         hidden_tokens: Those of them that are special: they belong to no text.
 
@@ -44,7 +43,6 @@ class TextTokenizer:
         self.special_tokens |= self._leading_token()
         self.template = _template(folder, config)
         self.stop_tokens = self._stop_tokens(folder)
-        self.longest_token = max(map(len, self._tokenizer.get_vocab()), default=1)
         added = self._tokenizer.get_added_tokens_decoder()
         self.added_tokens = {token.content: number for number, token in added.items()}
         self.hidden_tokens = frozenset(token.content for token in added.values() if token.special)
@@ -98,6 +96,15 @@ class TextTokenizer:
                 found: int | None = self._tokenizer.token_to_id(self.special_tokens[name])
                 return found
         return None
+
+    @cached_property
+    def longest_token(self) -> int:
+        """Characters that one id can stand for at most; reading the vocabulary for it takes 25 ms."""
+        return max(map(len, self._tokenizer.get_vocab()), default=1)
+
+    def surely_exceeds(self, characters: int, most: int) -> bool:
+        """Tell whether so long a text has more than ``most`` ids, whatever it says."""
+        return characters > most and characters > most * self.longest_token
 
     @cached_property
     def _plain_tokenizer(self) -> Tokenizer:

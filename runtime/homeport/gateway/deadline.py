@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 import attrs
 
-from homeport.domain.errors import DeadlineError, InvalidRequestError
+from homeport.domain.errors import InvalidRequestError
+from homeport.domain.overload import DeadlineError
 
 TOTAL = "total"
 """Stage of a request whose whole time is over."""

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, cast
 import attrs
 
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
-from homeport.domain.errors import BackendError, OverloadedError
+from homeport.domain.errors import BackendError
 from homeport.domain.generation import GenerationRequest
+from homeport.domain.overload import OverloadedError
 from homeport.gateway.admission.admission import Admission
 from homeport.gateway.admission.visits import Visit
 from homeport.gateway.attempts.attempts import AnswerEvent, Attempts

@@ -32,9 +32,12 @@ from homeport.plugin.imports import reference_to
 from homeport.plugin.protocols import Backend, Shelf
 from homeport.plugin.records import BackendKind, BackendSpec, Record, StoredForm
 from homeport.plugin.registry import PluginRegistry, Registered
+from homeport.worker.spare import SpareWorker
 
 ALIASES_FILE = "aliases.toml"
 MEASUREMENTS_FILE = "footprints.json"
+_SPARE_SECONDS = 60.0
+"""So long a process waits for the first model; it holds 50 to 70 MB."""
 
 
 class ModelsAssembly:
@@ -52,6 +55,7 @@ class ModelsAssembly:
         registry: What plugins declared.
         tasks: Runs what goes on beside requests.
         construction: Builds what records name.
+        spare: A worker process that the first model may have.
     """
 
     def __init__(
@@ -60,7 +64,9 @@ class ModelsAssembly:
         registry: PluginRegistry,
         tasks: BackgroundTasks,
         construction: Construction,
+        spare: SpareWorker | None = None,
     ) -> None:
+        self._spare = spare
         self._settings = settings
         self._registry = registry
         self._tasks = tasks
@@ -127,6 +133,8 @@ class ModelsAssembly:
                 built.update(self._remote_backends(registered))
         if not self.local:
             logger.warning("no backend can run installed models; see what is missing with: homeport plugins")
+        if self._spare is not None:
+            self._prepare(self._spare)
         return built
 
     def blobs(self) -> Blobs:
@@ -173,6 +181,14 @@ class ModelsAssembly:
         )
         return {each: RemoteBackend(each, backend) for each, backend in named.items()}
 
+    def _prepare(self, spare: SpareWorker) -> None:
+        """Let the spare worker get ready for the first backend that loads models, for a time."""
+        first = next(iter(self.local), None)
+        if first is not None:
+            spare.prepare(self._registry.backends[first].record.factory)
+        seconds = 0 if first is None else _SPARE_SECONDS
+        self._tasks.start(spare.expire(seconds), name="end of the spare worker")
+
     def _local_backend(
         self, record: BackendSpec, emit: Callable[[Event], None], workshop: Workshop | None
     ) -> LocalBackend:
@@ -196,6 +212,7 @@ class ModelsAssembly:
             tasks=self._tasks,
             emit=emit,
             workshop=workshop if serves_stored else None,
+            spare=self._spare,
         )
         return LocalBackend(
             record.name,

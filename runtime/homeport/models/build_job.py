@@ -44,7 +44,11 @@ class BuildStep(JobReport):
 
 
 BUILDING = JobKind(
-    name="building", module="homeport.models.building", reports=BuildStep, most_silence_seconds=2 * 3600.0
+    name="building",
+    module="homeport.models.building",
+    reports=BuildStep,
+    most_silence_seconds=2 * 3600.0,
+    killed_hint="Free memory, or take fewer bits for its weights, a smaller model, or another backend",
 )
 """One that is stuck would hold up all others; the longest silence is that of a check."""
 
@@ -64,6 +68,7 @@ async def build_model(
 
     Raises:
         PullError: It cannot be built as asked, or failed its check.
+        JobKilledError: Its process was killed, most likely for lack of memory.
     """
     job = BuildJob(recipe=recipe, source=str(source), into=str(into), plan=plan)
     async with aclosing(run_job(BUILDING, job)) as steps:

@@ -23,8 +23,8 @@ class BuildRecipe:
         builder: Import string of its ``ModelBuilder``.
         version: Of that.
         config_class: Import string of its attrs configuration; None where it has none.
-        config: Plain values for it, but those of settings whose metadata says ``"builds": False``, which
-            decide over running only.
+        config: Plain values for it, but those of settings declared with ``builds=False``, which decide over
+            running only.
     """
 
     backend: str

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +18,10 @@ import attrs
 from homeport.domain.errors import PullError
 from homeport.models.build_job import BuildJob, BuildStep
 from homeport.models.durable import regular_size, sha256_of
-from homeport.models.job_reports import Reporter, Stage, serve_job
+from homeport.models.job_reports import NO_ROOM, Reporter, Stage, serve_job
 from homeport.models.manifest import MANIFEST_FILE, ModelFile
 from homeport.plugin.imports import construct
-from homeport.plugin.model_builder import BuildReport
+from homeport.plugin.model_builder import BuildPlan, BuildReport
 
 if TYPE_CHECKING:
     from homeport.plugin.model_builder import ModelBuilder
@@ -59,6 +59,29 @@ def build(job: BuildJob, reporter: Reporter[BuildStep]) -> BuildStep:
     Raises:
         PullError: With what failed and how to mend it.
     """
+    with _target_faults(job.plan):
+        return _build(job, reporter)
+
+
+@contextmanager
+def _target_faults(plan: BuildPlan) -> Iterator[None]:
+    """Tell of a full disk as one of the place that an export goes to, which is not the store's.
+
+    Raises:
+        PullError: In the place of an ``OSError``.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not plan.is_portable or error.errno not in NO_ROOM:
+            raise
+        raise PullError(
+            f"the disk that the export goes to has no room for it: {error.strerror}",
+            hint="Make room there, or name a folder on another disk: --to DIR",
+        ) from error
+
+
+def _build(job: BuildJob, reporter: Reporter[BuildStep]) -> BuildStep:
     os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(job.plan.threads)), **{_NUMPY_THREADS: "1"})
     source, into = Path(job.source), Path(job.into)
     _copy_described(source, into)

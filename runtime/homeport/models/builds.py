@@ -1,6 +1,6 @@
 """The folder of builds: what backends made of stored models, each below its key with a record of its own."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from loguru import logger
@@ -76,7 +76,7 @@ class Builds:
         self.drop(record.key)
         place_entry(staged, folder, record.files, BUILD_FILE)
         self._told.discard(record.key)
-        self._sweep(lambda other: not _is_outdated(other, record))
+        self.sweep(lambda other: not _is_outdated(other, record))
         return Build(record=record, folder=folder)
 
     def drop(self, key: str) -> None:
@@ -87,15 +87,16 @@ class Builds:
         """Say whether there is none, not even a damaged one."""
         return not self._folder.is_dir() or not any(self._folder.iterdir())
 
-    def keep_only(self, sources: Collection[str]) -> None:
-        """Remove all builds but those of some models, and damaged ones.
+    def keys(self) -> Sequence[str]:
+        """List what is there, damaged builds too."""
+        return sorted(folder.name for folder in self._folder.glob("*"))
+
+    def sweep(self, stays: Callable[[BuildRecord], bool]) -> None:
+        """Remove builds, and damaged ones.
 
         Args:
-            sources: Names of what may have builds, see ``source_of``.
+            stays: Says whether one is kept.
         """
-        self._sweep(lambda record: record.source in sources)
-
-    def _sweep(self, stays: Callable[[BuildRecord], bool]) -> None:
         for folder in self._folder.glob("*"):
             try:
                 if stays(self._read(folder)):

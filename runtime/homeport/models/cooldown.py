@@ -4,7 +4,7 @@ import math
 
 import attrs
 
-from homeport.domain.errors import CoolingError
+from homeport.domain.overload import CoolingError
 
 FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 300.0

@@ -32,9 +32,11 @@ class Flight:
 
     Attributes:
         is_over: Whether it has ended, well or not.
+        latest: What it reported last; None where it has not yet.
     """
 
     def __init__(self) -> None:
+        self.latest: PullProgress | None = None
         self._stages: dict[str, PullProgress] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -55,7 +57,7 @@ class Flight:
 
     def report(self, progress: PullProgress) -> None:
         """Tell all listeners; progress within a stage takes the place of what they have not read yet."""
-        self._stages[progress.status] = progress
+        self.latest = self._stages[progress.status] = progress
         self._wake()
 
     async def follow(self) -> AsyncGenerator[PullProgress, None]:
@@ -134,6 +136,11 @@ class Flights:
                 if self._flights.get(key) is flight:
                     del self._flights[key]
                 await flight.cancel()
+
+    def latest(self, key: Hashable) -> PullProgress | None:
+        """Say how far the flight of a key is; None where none is at work, or it has not said."""
+        flight = self._flights.get(key)
+        return None if flight is None or flight.is_over else flight.latest
 
     async def aclose(self) -> None:
         """Cancel all, begin none any more, and wait until they have cleaned up."""

@@ -20,11 +20,15 @@ from homeport.models.records import decode_record, encode_record
 _MAX_LINE_BYTES = 16 * 1024**2
 """Longest report: a manifest with its licence and template."""
 _KEPT_LINES = 20
-_KILLED_HINT = "It was killed, most likely by a system short of memory: free some, or take a smaller model"
+_KILLED_HINT = "Free some, or take a smaller model"
 _GRACE_SECONDS = 1.0
 """How long what a dead process started may go on."""
 
 R = TypeVar("R", bound=JobReport)
+
+
+class JobKilledError(PullError):
+    """A job whose process was killed by somebody else: the system, when memory ran out."""
 
 
 @attrs.frozen(kw_only=True)
@@ -36,12 +40,14 @@ class JobKind(Generic[R]):
         module: What is run.
         reports: Class of what it tells.
         most_silence_seconds: How long it may tell nothing until it counts as stuck; None for ever.
+        killed_hint: What to do where memory was too short for it.
     """
 
     name: str
     module: str
     reports: type[R]
     most_silence_seconds: float | None = None
+    killed_hint: str = _KILLED_HINT
 
 
 async def run_job(kind: JobKind[R], job: attrs.AttrsInstance) -> AsyncGenerator[R, None]:
@@ -55,6 +61,7 @@ async def run_job(kind: JobKind[R], job: attrs.AttrsInstance) -> AsyncGenerator[
 
     Raises:
         PullError: It failed, or ended without a word.
+        JobKilledError: It was killed.
     """
     async with _JobProcess.start(kind, job) as process:
         while (report := await process.next_report()) is not None:
@@ -123,8 +130,10 @@ class _JobProcess(Generic[R]):
         """Say how it ended that was not done."""
         code, name = await self._exit_code(), self._kind.name
         logger.error("the {} process ended with code {}: {}", name, code, "\n".join(self._last_words))
-        hint = _KILLED_HINT if code == -signal.SIGKILL else None
-        return PullError(f"the {name} process ended with code {code} before it was done", hint=hint)
+        if code == -signal.SIGKILL:
+            killed = f"the {name} process was killed, most likely for lack of memory"
+            return JobKilledError(killed, hint=self._kind.killed_hint)
+        return PullError(f"the {name} process ended with code {code} before it was done")
 
     async def _exit_code(self) -> int:
         """Wait for its end, and for that of its pipes, which what it started may hold open for ever."""

@@ -21,7 +21,7 @@ from homeport.config.offline import stay_offline
 from homeport.domain.errors import HomeportError
 from homeport.models.records import decode_record, encode_record
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _REPORT_INTERVAL_SECONDS = 0.06
 """Ollama's own pace of progress lines."""
 
@@ -102,7 +102,7 @@ class Reporter(Generic[R]):
         kind, message, hint = type(error).__name__, failed, "the log has the details"
         if isinstance(error, OSError):
             kind = error.strerror or kind
-            if error.errno in _FULL:
+            if error.errno in NO_ROOM:
                 message = "the model cannot be written"
                 hint = "remove models with: homeport rm NAME, or choose another folder with HOMEPORT_HOME"
         cause = "".join(traceback.format_exception(error))

@@ -9,10 +9,11 @@ import attrs
 from loguru import logger
 
 from homeport.config.model_settings import ModelSettings
-from homeport.domain.errors import OverloadedError, StoreError
+from homeport.domain.errors import StoreError
 from homeport.domain.events import Event, ModelLoaded, ModelLoadFailed
 from homeport.domain.memory_amount import MemoryAmount
 from homeport.domain.models import ModelInfo
+from homeport.domain.overload import OverloadedError
 from homeport.engine.options import EngineOptions
 from homeport.models.build_record import Build
 from homeport.models.claim import Claim
@@ -25,6 +26,7 @@ from homeport.models.workshop import Workshop, is_built
 from homeport.plugin.token_model import LoadPlan
 from homeport.worker.cores import usable_cores
 from homeport.worker.process import WorkerLaunch, WorkerProcess
+from homeport.worker.spare import SpareWorker
 
 MILLISECONDS = 1000
 """In a second."""
@@ -87,6 +89,7 @@ class Loader:
         measurements: Predict what a load takes.
         emit: Told of loads.
         workshop: Builds what is loaded in the place of models; None where they are loaded as they are.
+        spare: A process that the first model may have.
     """
 
     def __init__(
@@ -99,8 +102,10 @@ class Loader:
         measurements: Measurements,
         emit: Callable[[Event], None],
         workshop: Workshop | None = None,
+        spare: SpareWorker | None = None,
     ) -> None:
         self._workshop = workshop
+        self._spare = spare
         self._building: set[str] = set()
         self._recipe = recipe
         self._store = store
@@ -208,7 +213,7 @@ class Loader:
             claim.pid = pid
 
         try:
-            worker = await WorkerProcess.start(launch, spawned=spawned)
+            worker = await WorkerProcess.start(launch, spawned=spawned, spare=self._spare)
         except Exception:
             await check  # a damaged file explains better what the backend stumbled over
             raise

@@ -10,9 +10,10 @@ from loguru import logger
 
 from homeport.config.model_settings import ModelSettings
 from homeport.domain.durations import keep_alive_seconds
-from homeport.domain.errors import HomeportError, LoadError, OverloadedError
+from homeport.domain.errors import HomeportError, LoadError
 from homeport.domain.events import Event, ModelUnloaded
 from homeport.domain.models import ModelInfo, ResidentModel
+from homeport.domain.overload import OverloadedError
 from homeport.models.background import BackgroundTasks
 from homeport.models.cooldown import Cooldown
 from homeport.models.loader import Loader, WorkerRecipe
@@ -24,6 +25,7 @@ from homeport.models.store import ModelStore
 from homeport.models.stored_model import StoredModel
 from homeport.models.workshop import Workshop
 from homeport.worker.process import WorkerProcess
+from homeport.worker.spare import SpareWorker
 
 if TYPE_CHECKING:
     from homeport.models.names import ModelName
@@ -41,6 +43,7 @@ class ModelManager:
         tasks: Runs what goes on beside requests; its owner calls :meth:`close` before closing it.
         emit: Told of loads and unloads.
         workshop: Builds what is loaded in the place of models; None where they are loaded as they are.
+        spare: A process that the first model may have.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class ModelManager:
         tasks: BackgroundTasks,
         emit: Callable[[Event], None],
         workshop: Workshop | None = None,
+        spare: SpareWorker | None = None,
     ) -> None:
         self._backend = recipe.backend
         self._loader = Loader(
@@ -64,6 +68,7 @@ class ModelManager:
             measurements=measurements,
             emit=emit,
             workshop=workshop,
+            spare=spare,
         )
         self._settings = settings
         self._keep_alive_seconds = keep_alive_seconds(settings.keep_alive, field="models.keep_alive")

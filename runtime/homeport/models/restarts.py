@@ -2,7 +2,7 @@
 
 import math
 
-from homeport.domain.errors import CoolingError
+from homeport.domain.overload import CoolingError
 
 FIRST_DELAY_SECONDS = 1.0
 LONGEST_DELAY_SECONDS = 30.0

@@ -7,8 +7,8 @@ import attrs
 from loguru import logger
 
 from homeport.config.model_settings import ModelSettings
-from homeport.domain.errors import NoRoomError, OverloadedError, TooManyModelsError
 from homeport.domain.memory_amount import MemoryAmount
+from homeport.domain.overload import NoRoomError, OverloadedError, TooManyModelsError
 from homeport.models.claim import Claim, Held
 from homeport.models.footprint import Footprint
 from homeport.worker.memory import available_bytes, total_bytes

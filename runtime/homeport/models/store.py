@@ -18,12 +18,11 @@ loop calls them through a thread.
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-import attrs
 from loguru import logger
 
 from homeport.domain.errors import InvalidRequestError, ModelNotFoundError, StoreError
@@ -33,22 +32,14 @@ from homeport.models.builds import Builds
 from homeport.models.durable import read_record, remove, sync, write_record
 from homeport.models.entry import check_entry, hash_fault, place_entry
 from homeport.models.incoming import Incoming
-from homeport.models.manifest import MANIFEST_FILE, Manifest
+from homeport.models.manifest import MANIFEST_FILE, Manifest, ModelFile
+from homeport.models.name_folder import NameFolder, NameRecord, name_record
 from homeport.models.names import ModelName
 from homeport.models.records import decode_record, encode_record
 from homeport.models.store_faults import ROOM_HINT, damaged
 from homeport.models.stored_model import StoredModel, StoreProblem, Survey
 
-_MAX_FILE_NAME_BYTES = 255
-_RECORD_SUFFIX = ".json"
 _LOCK_FILE = ".lock"
-
-
-@attrs.frozen(kw_only=True)
-class _NameRecord:
-    name: str
-    digest: str = attrs.field(validator=attrs.validators.matches_re(r"[0-9a-f]{64}"))
-    modified_at: datetime
 
 
 class ModelStore:
@@ -56,7 +47,7 @@ class ModelStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._names = root / "names"
+        self._names = NameFolder(root / "names")
         self._entries = root / "entries"
         self._incoming = Incoming(root / "incoming")
         self._builds = Builds(root / "builds")
@@ -77,12 +68,12 @@ class ModelStore:
         Raises:
             StoreError: It has the name, but the entry is damaged.
         """
-        path = self._name_path(name)
+        path = self._names.path(name)
         return None if path is None else self._read(path, name)
 
     def has(self, name: ModelName) -> bool:
         """Say whether the store has a name, be its entry damaged or not."""
-        path = self._name_path(name)
+        path = self._names.path(name)
         return path is not None and os.path.lexists(path)
 
     def has_further_names(self, name: ModelName) -> bool:
@@ -97,7 +88,7 @@ class ModelStore:
         """Read all names, good and bad."""
         models: list[StoredModel] = []
         problems: list[StoreProblem] = []
-        for path, name in self._name_files():
+        for path, name in self._names.files():
             try:
                 model = self._read(path, name)
             except StoreError as error:
@@ -173,7 +164,7 @@ class ModelStore:
         Raises:
             StoreError: The folder and the manifest differ, or the disk refuses.
         """
-        paths = [self._name_path(name) for name in names]
+        paths = [self._names.path(name) for name in names]
         if None in paths:
             raise StoreError(
                 f"a model name is longer than a file name may be: {names[paths.index(None)].full!r}"
@@ -185,7 +176,7 @@ class ModelStore:
             write_record(staged / MANIFEST_FILE, manifest.encode())
             place_entry(staged, folder, manifest.files)
             for name, path in zip(names, filter(None, paths), strict=True):
-                record = _NameRecord(name=name.full, digest=manifest.digest, modified_at=now)
+                record = NameRecord(name=name.full, digest=manifest.digest, modified_at=now)
                 write_record(path, encode_record(record))
             self._drop_unnamed()
         return StoredModel(
@@ -213,6 +204,27 @@ class ModelStore:
             self._drop_unnamed()
         return build
 
+    def sweep_builds(self, backend: str, key: Callable[[tuple[ModelFile, ...]], str]) -> None:
+        """Remove what a backend built by other settings, or what earlier versions of its builder left.
+
+        Nothing goes while a manifest cannot be read. A worker that has files of such a build open keeps them.
+
+        Args:
+            backend: Whose builds; those of others stay.
+            key: Names the build that the backend would load of a model with such files.
+
+        Raises:
+            StoreError: The disk refuses.
+        """
+        if self._builds.is_empty():
+            return
+        with self._locked():
+            named = self._names.digests()
+            manifests = None if named is None else self._manifests(named)
+            if manifests is not None:
+                loaded = {key(manifest.files) for manifest in manifests}
+                self._builds.sweep(lambda record: record.backend != backend or record.key in loaded)
+
     def drop_build(self, key: str) -> None:
         """Remove a build, for it is damaged.
 
@@ -229,10 +241,10 @@ class ModelStore:
             ModelNotFoundError: The entry has gone meanwhile.
             StoreError: The disk refuses, or cannot hold the name.
         """
-        path = self._name_path(name)
+        path = self._names.path(name)
         if path is None:
             raise StoreError(f"a model name is longer than a file name may be: {name.full!r}")
-        record = _NameRecord(name=name.full, digest=model.digest, modified_at=datetime.now(UTC))
+        record = NameRecord(name=name.full, digest=model.digest, modified_at=datetime.now(UTC))
         with self._locked():
             if not (model.folder / MANIFEST_FILE).is_file():
                 raise ModelNotFoundError(model.name.display)
@@ -246,7 +258,7 @@ class ModelStore:
             ModelNotFoundError: The store does not have the name.
             StoreError: The disk refuses.
         """
-        path = self._name_path(name)
+        path = self._names.path(name)
         if path is None or not os.path.lexists(path):
             raise ModelNotFoundError(name.display)
         with self._locked():
@@ -255,44 +267,19 @@ class ModelStore:
             except FileNotFoundError as error:  # another delete held the lock before
                 raise ModelNotFoundError(name.display) from error
             sync(path.parent)
-            for folder in path.relative_to(self._names).parents[:-1]:
-                with suppress(OSError):
-                    (self._names / folder).rmdir()
+            self._names.drop_empty(path)
             self._drop_unnamed()
-
-    def _name_path(self, name: ModelName) -> Path | None:
-        """Where the record of a name is; None where no disk can hold it."""
-        parts = (name.host, name.namespace, name.model, f"{name.tag}{_RECORD_SUFFIX}")
-        if max(len(part) for part in parts) > _MAX_FILE_NAME_BYTES:
-            return None
-        return self._names.joinpath(*(part.lower() for part in parts))
-
-    def _name_files(self) -> Iterator[tuple[Path, ModelName]]:
-        for path in self._name_paths():
-            host, namespace, model, tag = path.relative_to(self._names).parts
-            with suppress(InvalidRequestError):
-                yield (
-                    path,
-                    ModelName(
-                        host=host, namespace=namespace, model=model, tag=tag.removesuffix(_RECORD_SUFFIX)
-                    ),
-                )
-
-    def _name_paths(self) -> Sequence[Path]:
-        while True:
-            with suppress(FileNotFoundError):  # a delete removed a folder meanwhile: look again
-                return sorted(self._names.glob(f"*/*/*/*{_RECORD_SUFFIX}"))
 
     def _read(self, path: Path, name: ModelName) -> StoredModel | None:
         """Read what a name means; a fault counts only while the record that led to it stands.
 
         A commit or delete may drop the entry after its record was read.
         """
-        while (record_data := _name_record(path, name)) is not None:
+        while (record_data := name_record(path, name)) is not None:
             try:
                 return self._read_entry(path, name, record_data)
             except StoreError:
-                if _name_record(path, name) == record_data:
+                if name_record(path, name) == record_data:
                     raise
         return None
 
@@ -300,7 +287,7 @@ class ModelStore:
         manifest = None
         try:
             self._refuse_links(path)
-            record = decode_record(_NameRecord, record_data)
+            record = decode_record(NameRecord, record_data)
             folder = self._entries / record.digest
             self._refuse_links(folder)
             manifest = Manifest.decode(read_record(folder / MANIFEST_FILE))
@@ -326,31 +313,28 @@ class ModelStore:
             raise StoreError(f"{path} is, or lies behind, a symbolic link")
 
     def _drop_unnamed(self) -> None:
-        """Remove entries that no name means; none while a record cannot be read, as it may mean any."""
-        named: set[str] = set()
-        for path, name in self._name_files():
-            try:
-                named.add(decode_record(_NameRecord, read_record(path)).digest)
-            except (OSError, StoreError) as error:
-                logger.warning("kept unnamed entries, the record of {} is damaged: {}", name.display, error)
-                return
+        """Remove entries that no name means, and builds of no entry."""
+        named = self._names.digests()
+        if named is None:
+            return
         for folder in self._entries.glob("*"):
             if folder.name not in named:
                 remove(folder)
-        if not self._builds.is_empty():
-            self._drop_orphaned_builds(named)
+        manifests = None if self._builds.is_empty() else self._manifests(named)
+        if manifests is not None:
+            sources = {source_of(manifest.files) for manifest in manifests}
+            self._builds.sweep(lambda record: record.source in sources)
 
-    def _drop_orphaned_builds(self, digests: Iterable[str]) -> None:
-        """Remove builds of no entry; none while a manifest cannot be read, as it may be of any."""
-        sources: set[str] = set()
+    def _manifests(self, digests: Iterable[str]) -> list[Manifest] | None:
+        """Read manifests; None while one cannot be read, as any build may be of it."""
+        manifests: list[Manifest] = []
         for digest in digests:
             try:
-                manifest = Manifest.decode(read_record(self._entries / digest / MANIFEST_FILE))
+                manifests.append(Manifest.decode(read_record(self._entries / digest / MANIFEST_FILE)))
             except (OSError, StoreError) as error:
                 logger.warning("kept all builds, the manifest of {} is damaged: {}", digest, error)
-                return
-            sources.add(source_of(manifest.files))
-        self._builds.keep_only(sources)
+                return None
+        return manifests
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -368,12 +352,3 @@ class ModelStore:
                 f"cannot write to the model store {self._root}: {error.strerror}",
                 hint=ROOM_HINT,
             ) from error
-
-
-def _name_record(path: Path, name: ModelName) -> bytes | None:
-    try:
-        return read_record(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, StoreError) as error:
-        raise damaged(name, str(error)) from error

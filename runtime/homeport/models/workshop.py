@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
+from functools import partial
 
 from loguru import logger
 
-from homeport.domain.errors import HomeportError, LoadError, PullError
+from homeport.domain.errors import HomeportError, LoadError, PullError, StoreError
 from homeport.models.background import uninterrupted
 from homeport.models.build_job import BuildStep, build_model
 from homeport.models.build_recipe import BuildRecipe, source_of
 from homeport.models.build_record import Build, BuildRecord
 from homeport.models.cooldown import Cooldown
 from homeport.models.flight import Flight, Flights, PullProgress
+from homeport.models.job_process import JobKilledError
 from homeport.models.job_reports import Stage
 from homeport.models.store import ModelStore
 from homeport.models.store_faults import store_writing
@@ -32,6 +34,15 @@ class BuildError(LoadError):
 
     code = "build_failed"
     has_public_hint = True
+
+
+class BuildKilledError(BuildError):
+    """A model whose building process was killed."""
+
+    @property
+    def public_message(self) -> str:
+        """The message: it is made of names only."""
+        return self.message
 
 
 class Workshop:
@@ -72,7 +83,7 @@ class Workshop:
         """Give the build of a model, making it where it is missing; None where it is loaded as it is stored.
 
         Raises:
-            LoadError: It cannot be built.
+            LoadError: It cannot be built, or its building process was killed.
             CoolingError: It could not be, a short while ago.
             StoreError: The model is damaged.
         """
@@ -89,6 +100,8 @@ class Workshop:
             async with aclosing(self.make(model)) as steps:
                 async for _ in steps:
                     pass
+        except JobKilledError as error:
+            raise BuildKilledError(error.message, hint=error.hint) from error
         except PullError as error:
             raise BuildError(error.message, hint=hint) from error
         found = await asyncio.to_thread(self.find, model)
@@ -115,6 +128,19 @@ class Workshop:
             async for progress in following:
                 yield progress
 
+    def progress(self, model: StoredModel) -> PullProgress | None:
+        """Say how far the build of a model is; None where none is at work."""
+        return self._flights.latest(self._key(model))
+
+    async def sweep(self) -> None:
+        """Remove builds that this workshop would not load: of other settings, or earlier versions."""
+        try:
+            await uninterrupted(
+                self._store.sweep_builds, self._recipe.backend, partial(self._recipe.key, plan=_WISH)
+            )
+        except StoreError as error:
+            logger.warning("builds of earlier settings stay on disk: {}", error)
+
     async def aclose(self) -> None:
         """Stop all builds and wait until they have cleaned up."""
         await self._flights.aclose()
@@ -135,7 +161,8 @@ class Workshop:
                 message = f"{name} cannot be built for {backend}: {error.message}"
                 logger.error("{}", message)
                 if isinstance(error, PullError):
-                    raise PullError(message, hint=error.hint or _INSTALLED_HINT) from error
+                    kind = JobKilledError if isinstance(error, JobKilledError) else PullError
+                    raise kind(message, hint=error.hint or _INSTALLED_HINT) from error
                 raise
             self._cooldown.note_success(key)
             weights, seconds = build.report.weights, loop.time() - began

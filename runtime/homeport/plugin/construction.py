@@ -51,6 +51,7 @@ class Construction:
         self._shared: dict[tuple[str, str, str], Any] = {}
         self._records: dict[tuple[str, str, str], Record] = {}
         self._replaced: list[Any] = []
+        self._told: set[tuple[str, str]] = set()
 
     @property
     def registry(self) -> PluginRegistry:
@@ -110,6 +111,7 @@ class Construction:
             ConfigError: With the path of each fault.
         """
         heir = Construction(settings, self._registry, origins)
+        heir._told |= self._told
         for key, record in self._records.items():
             built = self._shared[key]
             if isinstance(built, Reconfigurable) or heir.config(record) == self.config(record):
@@ -203,12 +205,17 @@ class Construction:
             return None
 
     def usable(self, kind: str) -> dict[str, Registered[Any]]:
-        """Give the records of a kind whose requirements are met; the others are named in the log."""
+        """Give the records of a kind whose requirements are met; the others are named in the log, once."""
         known: Mapping[str, Registered[Any]] = getattr(self._registry, kind)
         for name, entry in known.items():
-            if entry.missing:
-                logger.warning(
-                    "{} is not used, it needs {}: {}", name, ", ".join(entry.missing), entry.remedy
+            if entry.missing and (kind, name) not in self._told:
+                self._told.add((kind, name))
+                logger.log(
+                    "DEBUG" if self._registry.stand_in(entry.record) else "WARNING",
+                    "{} is not used, it needs {}: {}",
+                    name,
+                    ", ".join(entry.missing),
+                    entry.remedy,
                 )
         return {name: entry for name, entry in known.items() if not entry.missing}
 

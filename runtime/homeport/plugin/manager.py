@@ -88,7 +88,9 @@ class _Loader:
             )
             return _status(found, PluginState.FAILED, cause=describe(error))
         self._keep(records)
-        return _status(found, PluginState.ACTIVE, records=records)
+        entries = [entry for of_kind in records.values() for entry in of_kind.values()]
+        is_unused = bool(entries) and all(entry.missing for entry in entries)
+        return _status(found, PluginState.UNUSED if is_unused else PluginState.ACTIVE, records=records)
 
     def _declare(self, found: FoundPlugin) -> Records:
         """Import, check and register one plugin; a failure leaves nothing registered."""

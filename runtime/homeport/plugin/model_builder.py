@@ -78,5 +78,6 @@ class ModelBuilder(Protocol):
 
         Raises:
             PullError: It cannot be built as asked, or failed its check; the message has the figures.
+            OSError: The system cannot read or write; homeport says where.
         """
         ...

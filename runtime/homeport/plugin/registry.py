@@ -8,6 +8,7 @@ import attrs
 
 from homeport.domain.errors import ConfigError, PluginError
 from homeport.plugin.records import (
+    BackendKind,
     BackendSpec,
     CommandSpec,
     GuardSpec,
@@ -26,6 +27,8 @@ class PluginState(StrEnum):
     """How loading a plugin ended."""
 
     ACTIVE = "active"
+    UNUSED = "unused"
+    """It offers something, and requirements of all of it are missing."""
     BLOCKED = "blocked"
     FAILED = "failed"
 
@@ -77,6 +80,28 @@ class Registered(Generic[RecordT]):
 
 
 @attrs.frozen(kw_only=True)
+class Lack:
+    """A record that is not used because its requirements are not installed.
+
+    Attributes:
+        label: ``backends:NAME``.
+        missing: Those requirements.
+        remedy: What to run so that they are there.
+        stand_in: Name of what serves in its place; empty where nothing does.
+    """
+
+    label: str
+    missing: tuple[str, ...]
+    remedy: str
+    stand_in: str = ""
+
+    def __str__(self) -> str:
+        """Say what is missing, without the remedy."""
+        needs = f"{self.label} needs {', '.join(self.missing)}"
+        return f"{needs}; {self.stand_in} serves in its place" if self.stand_in else needs
+
+
+@attrs.frozen(kw_only=True)
 class PluginRegistry:
     """All plugins and all records, by kind and name."""
 
@@ -102,6 +127,28 @@ class PluginRegistry:
             "routes": self.routes,
             "commands": self.commands,
         }
+
+    def lacks(self, plugin: str) -> tuple[Lack, ...]:
+        """List what of a plugin is not used."""
+        return tuple(
+            Lack(
+                label=f"{kind}:{name}",
+                missing=entry.missing,
+                remedy=entry.remedy,
+                stand_in=self.stand_in(entry.record),
+            )
+            for kind, of_kind in self.kinds().items()
+            for name, entry in of_kind.items()
+            if entry.plugin == plugin and entry.missing
+        )
+
+    def stand_in(self, record: Record) -> str:
+        """Name a usable local backend that serves in the place of another local one; empty for others."""
+        if not isinstance(record, BackendSpec) or record.kind is not BackendKind.LOCAL:
+            return ""
+        others = (entry for entry in self.backends.values() if not entry.missing)
+        local = (entry.record.name for entry in others if entry.record.kind is BackendKind.LOCAL)
+        return next((name for name in local if name != record.name), "")
 
     def config_classes(self) -> dict[str, type]:
         """Map the tables of records to the attrs classes of their settings."""

@@ -28,7 +28,8 @@ def table_faults(settings: Settings, registry: PluginRegistry, origins: Mapping[
         registry: The plugins, and the settings they declare.
         origins: Place of each value by its dotted path.
     """
-    resting = [plugin.name for plugin in registry.plugins if plugin.state is not PluginState.ACTIVE]
+    undeclared = {PluginState.BLOCKED, PluginState.FAILED}
+    resting = [plugin.name for plugin in registry.plugins if plugin.state in undeclared]
     for name in settings.plugins.tables:
         if name in registry.config_classes() or name in resting:
             continue

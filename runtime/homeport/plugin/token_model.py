@@ -104,6 +104,9 @@ class TokenModel(Protocol):
         Returns:
             Logits behind the last ``row.logits`` tokens of each row, in order:
             float32 [sum of the rows' logits, vocabulary_size].
+
+        Raises:
+            UnsupportedError: The model generates nothing; so do ``copy_prefix`` and ``release``.
         """
         ...
 

@@ -8,20 +8,22 @@ from aiohttp import web
 from msgspec import UNSET
 
 from homeport.domain.errors import (
-    BudgetError,
     ContextOverflowError,
-    CoolingError,
-    DeadlineError,
-    DrainingError,
     ModelNotFoundError,
-    NoRoomError,
-    OverloadedError,
-    RateLimitedError,
     RequestTooLargeError,
-    TooManyModelsError,
     UnauthorizedError,
 )
 from homeport.domain.generation import Usage
+from homeport.domain.overload import (
+    BudgetError,
+    CoolingError,
+    DeadlineError,
+    DrainingError,
+    NoRoomError,
+    OverloadedError,
+    RateLimitedError,
+    TooManyModelsError,
+)
 from homeport.server.failure import Failure
 from homeport.server.request_ids import anthropic_id
 from homeport.server.schemas import anthropic, ollama, openai

@@ -10,15 +10,13 @@ from aiohttp import hdrs, web
 from homeport.domain.errors import (
     BackendError,
     BackendRefusedError,
-    BudgetError,
     GenerationError,
     HomeportError,
     InvalidRequestError,
     ModelNotFoundError,
-    OverloadedError,
-    RateLimitedError,
 )
 from homeport.domain.generation import Usage
+from homeport.domain.overload import BudgetError, OverloadedError, RateLimitedError
 
 NO_SUCH_PATH = "404 page not found"
 NO_SUCH_METHOD = "405 method not allowed"

@@ -85,6 +85,17 @@ class TokenModelConformance:
         with pytest.raises(LoadError):
             self.make_model().load(empty, self.plan)
 
+    def test_model_that_generates_nothing_says_so(self, loaded: LoadedModel) -> None:
+        """What works on a cache is unsupported on an encoder."""
+        if loaded.facts.generates:
+            pytest.skip("the model generates")
+        with pytest.raises(UnsupportedError):
+            loaded.logits(loaded.tokens(1))
+        with pytest.raises(UnsupportedError):
+            loaded.model.copy_prefix(0, 1, 1)
+        with pytest.raises(UnsupportedError):
+            loaded.model.release(0, 0)
+
     def test_logits_are_float32_numbers_for_each_row_that_wants_them(self, decoder: LoadedModel) -> None:
         """Rows that want none have none, whatever their place in the batch."""
         rows = [TokenRow(slot, 0, decoder.tokens(3, slot), int(slot in {1, 3})) for slot in range(4)]

@@ -8,8 +8,9 @@ from contextlib import contextmanager, suppress
 import attrs
 from loguru import logger
 
-from homeport.domain.errors import DrainingError, HomeportError, OverloadedError
+from homeport.domain.errors import HomeportError
 from homeport.domain.models import ModelInfo
+from homeport.domain.overload import DrainingError, OverloadedError
 from homeport.upstream.refused import UnreachableError
 
 FIRST_LOOK_SECONDS = 1.5

@@ -12,7 +12,8 @@ import msgspec
 from loguru import logger
 from yarl import URL
 
-from homeport.domain.errors import BackendError, DeadlineError, HomeportError
+from homeport.domain.errors import BackendError, HomeportError
+from homeport.domain.overload import DeadlineError
 from homeport.upstream.address import is_loopback
 from homeport.upstream.pool_stats import PoolStats
 from homeport.upstream.refused import Refused, UnreachableError

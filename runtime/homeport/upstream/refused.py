@@ -13,12 +13,11 @@ from homeport.domain.errors import (
     BackendError,
     BackendRefusedError,
     ContextOverflowError,
-    DrainingError,
     HomeportError,
     InvalidRequestError,
     ModelNotFoundError,
-    OverloadedError,
 )
+from homeport.domain.overload import DrainingError, OverloadedError
 
 MOST_RETRY_AFTER_SECONDS = 120
 """A longer ``Retry-After`` counts as this one."""

@@ -8,7 +8,8 @@ from typing import TypeVar
 import aiohttp
 import msgspec
 
-from homeport.domain.errors import BackendError, DeadlineError
+from homeport.domain.errors import BackendError
+from homeport.domain.overload import DeadlineError
 from homeport.upstream.lines import Lines
 
 MOST_LINE_BYTES = 8 * 1024**2

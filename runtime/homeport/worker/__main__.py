@@ -4,6 +4,7 @@ import signal
 import socket
 import sys
 
+from homeport.config.lasting import lasting
 from homeport.config.logs import configure_logging
 from homeport.config.offline import stay_offline
 from homeport.domain.errors import LoadError
@@ -17,7 +18,8 @@ def main() -> None:
     stay_offline()
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         try:
-            from homeport.worker.server import WorkerServer  # noqa: PLC0415 - its imports may be missing
+            with lasting():
+                from homeport.worker.server import WorkerServer  # noqa: PLC0415 - its imports may be missing
         except ModuleNotFoundError as error:
             message = f"running models needs the package {error.name!r}"
             lacking = LoadError(message, hint="Install it with: pip install 'homeport[engine]'")

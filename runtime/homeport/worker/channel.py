@@ -17,7 +17,6 @@ from homeport.domain.errors import (
     HomeportError,
     InvalidRequestError,
     LoadError,
-    OverloadedError,
     PluginError,
 )
 from homeport.domain.generation import (
@@ -41,6 +40,7 @@ from homeport.domain.generation import (
     ToolCallDelta,
     Usage,
 )
+from homeport.domain.overload import OverloadedError
 from homeport.engine.options import EngineOptions
 from homeport.plugin.token_model import LoadPlan, TokenModelFacts
 
@@ -76,8 +76,14 @@ class Gap(msgspec.Struct, tag="gap"):
 TaggedPrompt = Turns | Text | Ids | Gap
 
 
+class Prepare(msgspec.Struct, tag="prepare"):
+    """Before ``Load``, if at all: what it will most likely build, to be imported ahead."""
+
+    factory: str
+
+
 class Load(msgspec.Struct, tag="load"):
-    """First message to a worker: what to build. Imports come from installed plugins, never from a request."""
+    """What a worker is to build. Imports come from installed plugins, never from a request."""
 
     factory: str
     config_class: str | None
@@ -196,7 +202,7 @@ class Failure(msgspec.Struct, tag="failure"):
     field: str | None
 
 
-ToWorker = Load | Generate | Embed | Cancel
+ToWorker = Prepare | Load | Generate | Embed | Cancel
 EventMessage = Accepted | Scored | Delta | Thought | Call | End
 """A ``GenerationEvent``."""
 

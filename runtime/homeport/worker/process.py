@@ -2,10 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import socket
-import sys
-from asyncio.subprocess import DEVNULL, Process
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,10 +40,8 @@ from homeport.worker.channel import (
     receive_async,
 )
 from homeport.worker.pulse import Pulse, beat_seconds
-
-CLOSE_SECONDS = 1.0
-"""How long a process may take to go by itself; two seconds after an eviction its memory must be free."""
-_SPIN_COUNT = "1000"
+from homeport.worker.spare import SpareWorker
+from homeport.worker.spawned import SpawnedWorker
 
 
 @attrs.frozen(kw_only=True)
@@ -86,13 +80,7 @@ class WorkerProcess:
     ``WorkerDiedError``.
     """
 
-    def __init__(
-        self,
-        launch: WorkerLaunch,
-        process: Process,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
+    def __init__(self, launch: WorkerLaunch, process: SpawnedWorker) -> None:
         self._model = launch.model
         self._pulse = Pulse(
             tick_seconds=beat_seconds(launch.step_timeout_seconds),
@@ -101,30 +89,33 @@ class WorkerProcess:
         )
         self._hangs = False
         self._process = process
-        self._reader = reader
-        self._writer = writer
         self._answers = Answers(self._died)
         self._facts: TokenModelFacts | None = None
 
     @classmethod
     async def start(
-        cls, launch: WorkerLaunch, *, spawned: Callable[[int], None] = lambda _: None
+        cls,
+        launch: WorkerLaunch,
+        *,
+        spawned: Callable[[int], None] = lambda _: None,
+        spare: SpareWorker | None = None,
     ) -> "WorkerProcess":
         """Start a process and wait until its model is loaded.
 
         Args:
             launch: What it is to run.
             spawned: Told its id as soon as it runs.
+            spare: Whose process is taken where it fits.
 
         Raises:
             LoadError: It could not be loaded, in time or at all.
         """
         timeout_seconds = launch.load_timeout_seconds
-        worker = await _spawn(launch)
+        worker = cls(launch, await _process_for(launch, spare))
         spawned(worker.pid)
         try:
             async with asyncio.timeout(timeout_seconds):
-                worker._facts = await worker._load(launch)  # noqa: SLF001 - its own class
+                worker._facts = await worker._load(launch)
         except TimeoutError as error:
             await worker.close()
             message = f"{launch.model} was not loaded within {timeout_seconds:.0f} s"
@@ -138,7 +129,7 @@ class WorkerProcess:
     @property
     def pid(self) -> int:
         """Process id."""
-        return self._process.pid
+        return self._process.process.pid
 
     @property
     def pulse(self) -> Pulse:
@@ -206,25 +197,15 @@ class WorkerProcess:
 
     async def close(self) -> None:
         """End the process: closing the channel tells it to go, a kill follows where it does not."""
-        self._writer.close()
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._process.wait()
-        except (TimeoutError, asyncio.CancelledError) as error:
-            logger.warning("the worker of {} (pid {}) does not go; it is killed", self._model, self.pid)
-            self._kill()
-            self._writer.transport.abort()  # what it did not read
-            await self._process.wait()
-            if isinstance(error, asyncio.CancelledError):
-                raise
+        await self._process.close(f"the worker of {self._model}")
 
     async def _receive(self) -> None:
-        while (payload := await receive_async(self._reader)) is not None:
+        while (payload := await receive_async(self._process.reader)) is not None:
             try:
                 message = from_worker_decoder.decode(payload)
             except msgspec.DecodeError as error:
                 logger.error("the worker of {} (pid {}) is killed, it sent {}", self._model, self.pid, error)
-                self._kill()
+                self._process.kill()
                 return
             match message:
                 case Beat() as beat:
@@ -244,11 +225,7 @@ class WorkerProcess:
         logger.error(
             "the worker of {} (pid {}) has not moved for {:g} s; it is killed", self._model, self.pid, seconds
         )
-        self._kill()
-
-    def _kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
 
     async def _load(self, launch: WorkerLaunch) -> TokenModelFacts:
         await self._send(
@@ -262,7 +239,7 @@ class WorkerProcess:
                 beat_seconds(launch.step_timeout_seconds),
             )
         )
-        payload = await receive_async(self._reader)
+        payload = await receive_async(self._process.reader)
         message = None if payload is None else from_worker_decoder.decode(payload)
         match message:
             case Ready(facts=facts):
@@ -270,7 +247,7 @@ class WorkerProcess:
             case Failure():
                 raise error_of(message)
             case _:
-                status = await self._process.wait()
+                status = await self._process.process.wait()
                 text = f"the worker of {launch.model} ended while loading ({_status(status)})"
                 raise LoadError(text, hint="See the log for its last words")
 
@@ -298,13 +275,13 @@ class WorkerProcess:
 
     async def _send(self, message: ToWorker) -> None:
         try:
-            self._writer.write(frame(message))
-            await self._writer.drain()
+            self._process.writer.write(frame(message))
+            await self._process.writer.drain()
         except (ConnectionError, RuntimeError) as error:
             raise self._died() from error
 
     def _died(self) -> WorkerDiedError:
-        how = "it did not move any more" if self._hangs else _status(self._process.returncode)
+        how = "it did not move any more" if self._hangs else _status(self._process.process.returncode)
         message = f"the worker of {self._model} ended ({how})"
         return WorkerDiedError(message, hint="Ask again: a new worker is started")
 
@@ -313,37 +290,13 @@ class WorkerProcess:
         return WorkerDiedError(text)
 
 
-async def _spawn(launch: WorkerLaunch) -> WorkerProcess:
-    ours, theirs = socket.socketpair()
-    try:
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",  # nothing is imported from the folder that the host happens to stand in
-                "-m",
-                "homeport.worker",
-                str(theirs.fileno()),
-                launch.log_level,
-                pass_fds=(theirs.fileno(),),
-                stdin=DEVNULL,
-                env=_environment(launch.plan.threads),
-            )
-        reader, writer = await asyncio.open_connection(sock=ours)
-    except BaseException:
-        ours.close()
-        raise
-    return WorkerProcess(launch, process, reader, writer)
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """Give a worker one pool of threads, which does not spin for long.
-
-    With GNU OpenMP's default, busy workers on shared cores wait for each other's spinning threads: a step of
-    the starter model took 290 to 510 ms, against 53 to 69 ms with a short spin and 15 to 18 ms alone.
-    """
-    count = str(threads)
-    pool = {"OMP_NUM_THREADS": count, "MKL_NUM_THREADS": count, "TOKENIZERS_PARALLELISM": "false"}
-    return {"GOMP_SPINCOUNT": _SPIN_COUNT, **os.environ, **pool}
+async def _process_for(launch: WorkerLaunch, spare: SpareWorker | None) -> SpawnedWorker:
+    threads, log_level = launch.plan.threads, launch.log_level
+    if spare is not None:
+        taken = await spare.take(factory=launch.factory, threads=threads, log_level=log_level)
+        if taken is not None:
+            return taken
+    return await SpawnedWorker.start(threads=threads, log_level=log_level)
 
 
 def _status(returncode: int | None) -> str:

@@ -22,6 +22,7 @@ from homeport.worker.channel import (
     FromWorker,
     Generate,
     Load,
+    Prepare,
     Ready,
     ToWorker,
     event_message,
@@ -54,9 +55,10 @@ class WorkerServer:
         self._inbox: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
 
     def serve(self) -> None:
-        """Load what the first message says, then answer until the host closes."""
+        """Load what a message says, then answer until the host closes."""
         threading.Thread(target=self._read, name="channel", daemon=True).start()
-        first = self._inbox.get()
+        while isinstance(first := self._inbox.get(), Prepare):
+            _import_ahead(first.factory)
         try:
             engine = _build(first)
         except HomeportError as error:
@@ -112,8 +114,8 @@ class WorkerServer:
                 self._tell(engine.submit_embedding(request))
             case Cancel(id=request_id):
                 engine.cancel(request_id)
-            case Load():
-                logger.error("a second Load was ignored: a worker serves one model")
+            case Load() | Prepare():
+                logger.error("a {} was ignored: a worker serves one model", type(message).__name__)
 
     def _tell(self, events: Iterable[EngineEvent]) -> None:
         # One system call for all of a step: half the worker's time of telling 32 streams.
@@ -146,6 +148,14 @@ class WorkerServer:
             logger.error("the channel to the host broke: {}", error)
             os._exit(1)
         os._exit(0)
+
+
+def _import_ahead(factory: str) -> None:
+    """Import what a model will be built with; where that fails, its load says so."""
+    try:
+        import_object(factory)
+    except Exception as error:  # noqa: BLE001 - modules may raise anything while they are imported
+        logger.debug("{!r} cannot be imported ahead: {!r}", factory, error)
 
 
 def _build(message: ToWorker) -> Engine:

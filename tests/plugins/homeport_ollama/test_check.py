@@ -2,13 +2,6 @@
 
 from homeport_ollama.check import findings
 from homeport_ollama.config import OllamaConfig
-from homeport_ollama.plugin import homeport_backends
-
-
-def test_the_record_leads_to_the_check():
-    """The doctor finds it by the record alone."""
-    [spec] = homeport_backends()
-    assert spec.check == f"{findings.__module__}:{findings.__name__}"
 
 
 def test_without_an_address_the_backend_is_off():

@@ -62,6 +62,13 @@ def llama_tensors(config, seed=7):
     }
 
 
+def build_into(folder, source, *, settings=None, progress=lambda _done, _all: None, **plan):
+    """Build a stored model into an empty folder, and give the report."""
+    (folder / "config.json").write_bytes((source / "config.json").read_bytes())
+    builder = OnnxBuilder(OnnxConfig(**{"spin_microseconds": 0, **(settings or {})}))
+    return builder.build(source, folder, BuildPlan(**plan), progress)
+
+
 @pytest.fixture(scope="session")
 def save_llama(tmp_path_factory):
     """Write a random Llama of a configuration and give its folder."""
@@ -81,15 +88,24 @@ def build_llama(save_llama, tmp_path_factory):
     """Build a random Llama and give the folder that the backend loads."""
 
     def build(*, settings=None, quantisation=Quantisation.AUTO, is_portable=False, **changes):
-        source = save_llama(**changes)
         built = tmp_path_factory.mktemp("built")
-        (built / "config.json").write_bytes((source / "config.json").read_bytes())
-        plan = BuildPlan(quantisation=quantisation, is_portable=is_portable)
-        config = OnnxConfig(**{"spin_microseconds": 0, **(settings or {})})
-        OnnxBuilder(config).build(source, built, plan, lambda _done, _all: None)
+        plan = {"quantisation": quantisation, "is_portable": is_portable}
+        build_into(built, save_llama(**changes), settings=settings, **plan)
         return built
 
     return build
+
+
+@pytest.fixture
+def build(tmp_path):
+    """Build a stored model into ``tmp_path / "built"``, and give the report."""
+
+    def run(source, **how):
+        folder = tmp_path / "built"
+        folder.mkdir()
+        return build_into(folder, source, **how)
+
+    return run
 
 
 ENCODER_SIZES = {
@@ -129,12 +145,8 @@ def build_encoder(save_encoder, tmp_path_factory):
     """Build a random encoder and give the folder that the backend loads."""
 
     def build(**changes):
-        source = save_encoder(**changes)
         built = tmp_path_factory.mktemp("built-encoder")
-        (built / "config.json").write_bytes((source / "config.json").read_bytes())
-        OnnxBuilder(OnnxConfig(spin_microseconds=0)).build(
-            source, built, BuildPlan(), lambda _done, _all: None
-        )
+        build_into(built, save_encoder(**changes))
         return built
 
     return build

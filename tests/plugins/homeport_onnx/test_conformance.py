@@ -37,91 +37,87 @@ class TestInt8Build(OnnxConformance):
         return build_llama(settings={"activations": "fp32"}, quantisation=Quantisation.INT8)
 
 
-class TestGenaiFolder(OnnxConformance):
-    """The layout of onnxruntime-genai: a mask, and logits of all tokens."""
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def model_path(cls, build_llama):
-        return build_llama(is_portable=True)
-
-
-class TestGenaiFolderWithPositions(OnnxConformance):
-    """Some graphs are told where tokens stand; here it is all the more so: positions have embeddings."""
+class GenaiConformance(OnnxConformance):
+    """The kit around a build in the layout of onnxruntime-genai, changed into one that others write."""
 
     @pytest.fixture(scope="class")
     @classmethod
     def model_path(cls, build_llama):
         folder = build_llama(is_portable=True)
-        model = onnx.load(folder / "model.onnx")
+        model = cls.changed(onnx.load(folder / "model.onnx"))
+        (folder / "model.onnx.data").unlink()
+        onnx.save(model, folder / "model.onnx")
+        return folder
+
+    @staticmethod
+    def changed(model):
+        return model
+
+
+class TestGenaiFolder(GenaiConformance):
+    """The plain layout: a mask, and logits of all tokens."""
+
+
+class TestGenaiFolderWithPositions(GenaiConformance):
+    """Some graphs are told where tokens stand; here it is all the more so: positions have embeddings."""
+
+    @staticmethod
+    def changed(model):
         table = np.random.default_rng(3).standard_normal((64, 64)).astype(np.float32)
         model.graph.initializer.append(numpy_helper.from_array(table, "positions"))
         model.graph.input.append(
             helper.make_tensor_value_info("position_ids", TensorProto.INT64, ["batch", "sequence"])
         )
-        [embed] = [node for node in model.graph.node if "input_ids" in node.input]
+        readers = [node for node in model.graph.node if "input_ids" in node.input]
+        [embed] = [node for node in readers if node.op_type == "Gather"]
         [embedded] = embed.output
         embed.output[0] = "embedded_alone"
         place = list(model.graph.node).index(embed) + 1
         model.graph.node.insert(place, helper.make_node("Gather", ["positions", "position_ids"], ["placed"]))
         model.graph.node.insert(place + 1, helper.make_node("Add", ["embedded_alone", "placed"], [embedded]))
-        rewrite(model, folder)
-        return folder
+        return model
 
 
-class TestGenaiFolderWithLastLogitsOnly(OnnxConformance):
+class TestGenaiFolderWithLastLogitsOnly(GenaiConformance):
     """Some graphs give logits of the last token of each row alone."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def model_path(cls, build_llama):
-        folder = build_llama(is_portable=True)
-        model = onnx.load(folder / "model.onnx")
+    @staticmethod
+    def changed(model):
         [output] = [output for output in model.graph.output if output.name == "logits"]
         output.type.tensor_type.shape.dim[1].dim_value = 1
-        [node] = [node for node in model.graph.node if "logits" in node.output]
-        node.output[list(node.output).index("logits")] = "all_logits"
+        rename_logits(model.graph)
         model.graph.initializer.append(numpy_helper.from_array(np.array([-1], np.int64), "last"))
         model.graph.node.append(helper.make_node("Gather", ["all_logits", "last"], ["logits"], axis=1))
-        rewrite(model, folder)
-        return folder
+        return model
 
 
-class TestGenaiFolderWithLogitsByNumber(OnnxConformance):
+class TestGenaiFolderWithLogitsByNumber(GenaiConformance):
     """Some graphs are told of how many last tokens logits are wanted."""
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def model_path(cls, build_llama):
-        folder = build_llama(is_portable=True)
-        model = onnx.load(folder / "model.onnx")
+    @staticmethod
+    def changed(model):
         graph = model.graph
-        [node] = [node for node in graph.node if "logits" in node.output]
-        node.output[list(node.output).index("logits")] = "all_logits"
+        rename_logits(graph)
         graph.input.append(helper.make_tensor_value_info("num_logits_to_keep", TensorProto.INT64, []))
         for name, value in (("end", 2**31), ("axis", 1), ("first", 0)):
             graph.initializer.append(numpy_helper.from_array(np.array([value], np.int64), name))
         graph.node.append(helper.make_node("Neg", ["num_logits_to_keep"], ["begin"]))
         graph.node.append(helper.make_node("Unsqueeze", ["begin", "first"], ["begins"]))
         graph.node.append(helper.make_node("Slice", ["all_logits", "begins", "end", "axis"], ["logits"]))
-        rewrite(model, folder)
-        return folder
+        return model
 
 
-class TestGenaiFolderInFloat16(OnnxConformance):
+class TestGenaiFolderInFloat16(GenaiConformance):
     """Graphs made for other hardware keep keys, values and logits in float16."""
 
     tolerance = 0.1
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def model_path(cls, build_llama):
-        folder = build_llama(is_portable=True)
-        rewrite(convert_float_to_float16(onnx.load(folder / "model.onnx")), folder)
-        return folder
+    @staticmethod
+    def changed(model):
+        return convert_float_to_float16(model)
 
 
-def rewrite(model, folder):
-    """Write a changed graph in place of the built one."""
-    (folder / "model.onnx.data").unlink()
-    onnx.save(model, folder / "model.onnx")
+def rename_logits(graph):
+    """Let the logits of all tokens be read by a further node, as ``all_logits``."""
+    [node] = [node for node in graph.node if "logits" in node.output]
+    node.output[list(node.output).index("logits")] = "all_logits"

@@ -12,12 +12,8 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from homeport import (
     ContextOverflowError,
     GenerationError,
-    InvalidRequestError,
     LoadError,
     LoadPlan,
-    TokenBatch,
-    TokenRow,
-    UnsupportedError,
 )
 from homeport.checkpoint import Checkpoint
 from homeport.testing.token_model_conformance import TokenModelConformance
@@ -172,22 +168,6 @@ def test_roberta_reads_as_many_tokens_as_it_has_positions(build_encoder):
         model.embed([[5] * 63])
 
 
-@pytest.mark.parametrize(
-    ("inputs", "error", "message"),
-    [
-        ([[1], []], InvalidRequestError, "no tokens"),
-        ([[1, 97]], InvalidRequestError, "token id 97 is outside the vocabulary, expected 0 to 96"),
-        ([[-1]], InvalidRequestError, "token id -1"),
-        ([[1] * 65], ContextOverflowError, "an input of 65 tokens exceeds the model's 64"),
-    ],
-    ids=["empty", "unknown token", "negative token", "too long"],
-)
-def test_impossible_inputs_are_refused(folder, inputs, error, message):
-    """An input that cannot be embedded is named with its value and what is allowed."""
-    with pytest.raises(error, match=message):
-        load(folder)[0].embed(inputs)
-
-
 def test_a_vocabulary_that_the_graph_lacks_is_an_error_of_the_request(folder):
     """Where config.json claims more tokens than there are, the pass fails and the next one works."""
     config = json.loads((folder / "config.json").read_text())
@@ -197,17 +177,6 @@ def test_a_vocabulary_that_the_graph_lacks_is_an_error_of_the_request(folder):
     with pytest.raises(GenerationError, match=r"cannot embed: .*out of data bounds"):
         model.embed([[999]])
     assert model.embed([[5]]).shape == (1, 32)
-
-
-def test_an_encoder_does_not_generate(folder):
-    """What works on a cache is unsupported on an encoder."""
-    model, facts = load(folder)
-
-    assert not facts.generates
-    with pytest.raises(UnsupportedError, match="does not generate"):
-        model.forward(TokenBatch((TokenRow(0, 0, [1], 1),)))
-    with pytest.raises(UnsupportedError, match="no cache"):
-        model.copy_prefix(0, 1, 1)
 
 
 def rewrite(folder, change):

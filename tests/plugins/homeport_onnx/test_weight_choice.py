@@ -43,13 +43,13 @@ def bits(choice, tensor, **where):
     ("stored", "name", "bits_of"),
     [
         ([packed(Q4, MANY)], "int4", {Q4: 4, Q4_MIN: 4, Q8: 8}),
-        ([packed(Q4_MIN, FEW)], "int8", {Q4: 8, Q4_MIN: 8, Q8: 8}),
+        ([packed(Q4_MIN, FEW)], "int4", {Q4: 4, Q4_MIN: 4, Q8: 8}),
         ([packed(Q8, MANY)], "int8", {Q4: 8, Q8: 8}),
         ([plain(MANY)], "fp32", {Q4: None, Q8: None}),
     ],
 )
 def test_auto_goes_by_what_is_stored(stored, name, bits_of):
-    """Nothing loses bits, small models get 8, and numbers stay numbers."""
+    """Nothing loses bits, and numbers stay numbers."""
     choice = choose(*stored)
 
     assert choice.name == name
@@ -104,10 +104,15 @@ def test_a_group_is_for_4_bits_alone():
     assert choose(tensor, weights="int8", group=128).form(tensor).block == 32
 
 
-def test_minima_keep_zero_points_where_blocks_stay():
+@pytest.mark.parametrize("weights", ["int4", "int8"])
+def test_minima_become_offsets_where_blocks_stay(weights):
     tensor = packed(Q4_MIN, group=32)
-    assert choose(tensor, weights="int4").form(tensor).has_zero_points
-    assert not choose(tensor, weights="int4", group=64).form(tensor).has_zero_points
+    assert choose(tensor, weights=weights).form(tensor).has_offsets
+
+
+def test_other_blocks_than_the_stored_ones_have_no_offsets():
+    tensor = packed(Q4_MIN, group=32)
+    assert not choose(tensor, weights="int4", group=64).form(tensor).has_offsets
 
 
 def test_columns_that_make_no_blocks_stay_numbers():

@@ -70,9 +70,17 @@ def test_a_path_is_no_name(folder, name):
 
 def test_a_missing_folder_is_an_error(tmp_path):
     """A folder that was set and is gone is told by the name, not by the path."""
-    with pytest.raises(PullError, match="the folder that is set for 'mine': there are no weights") as caught:
+    with pytest.raises(PullError, match="the folder that is set for 'mine' is missing") as caught:
         source(mine=tmp_path / "gone").locate("mine")
     assert str(tmp_path) not in str(caught.value)
+
+
+def test_a_missing_folder_is_told_for_each_of_its_tags(tmp_path):
+    """Nobody else is asked for a model whose folder has gone."""
+    gone = source(**{"house/mine": tmp_path / "gone"})
+    for name in ("house/mine", "house/mine:q4"):
+        with pytest.raises(PullError, match=f"the folder that is set for '{name}' is missing"):
+            gone.locate(name)
 
 
 def test_pickled_weights_are_refused(folder):
@@ -113,3 +121,13 @@ def test_a_tag_may_choose_among_forms(folder, tmp_path, name, model):
 def test_a_tag_that_names_no_form_is_another_name(folder, name):
     """What the folder does not hold may be a model of another source."""
     assert source(mine=folder).locate(name) is None
+
+
+@pytest.mark.parametrize("name", ["house/mine:q8_0", "House/Mine:v2"])
+def test_a_tag_behind_an_owner_that_names_no_form_is_refused(folder, name):
+    """The hub is not asked for a name that the settings gave to a folder."""
+    tag = name.partition(":")[2]
+    with pytest.raises(PullError, match=f"'{name}' has no '{tag}' model") as caught:
+        source(**{"house/mine": folder}).locate(name)
+    assert caught.value.hint
+    assert source(**{"house/mine": folder}).locate("house/other:q8_0") is None

@@ -16,27 +16,23 @@ def test_known_types_are_accepted(dtype):
 @pytest.mark.parametrize("dtype", ["fp16", "", "BF16", 32])
 def test_an_unknown_type_names_the_choices(dtype):
     """A type outside the list is refused with its value and the list."""
-    with pytest.raises(ConfigError, match="expected one of 'auto', 'fp32', 'bf16'") as caught:
+    with pytest.raises(ConfigError, match=f"dtype: must be one of auto, fp32, bf16, got {dtype!r}"):
         TransformersConfig(dtype=dtype)
-
-    assert repr(dtype) in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "choices"),
     [
-        ("isa", "sse2", "'auto', 'amx', 'avx512', 'avx2', 'torch'"),
-        ("isa", "AVX512", "'auto', 'amx', 'avx512', 'avx2', 'torch'"),
-        ("activations", "fp8", "'auto', 'int8', 'int16'"),
-        ("activations", 8, "'auto', 'int8', 'int16'"),
+        ("isa", "sse2", "auto, amx, avx512, avx2, torch"),
+        ("isa", "AVX512", "auto, amx, avx512, avx2, torch"),
+        ("activations", "fp8", "auto, int8, int16"),
+        ("activations", 8, "auto, int8, int16"),
     ],
 )
 def test_an_unknown_choice_names_the_setting_and_what_there_is(name, value, choices):
-    """Instruction sets and precisions outside their lists are refused with value, list and a way out."""
-    with pytest.raises(ConfigError, match=f"{name} is {value!r}, expected one of {choices}") as caught:
+    """Instruction sets and precisions outside their lists are refused with value and list."""
+    with pytest.raises(ConfigError, match=f"{name}: must be one of {choices}, got {value!r}"):
         TransformersConfig(**{name: value})
-
-    assert f'{name} = "auto"' in caught.value.hint
 
 
 def test_lean_is_a_switch():

@@ -8,12 +8,7 @@ import torch
 from transformers import AutoModel, AutoModelForMaskedLM, BertConfig, MPNetConfig, RobertaConfig
 
 from homeport import (
-    ContextOverflowError,
-    InvalidRequestError,
     LoadPlan,
-    TokenBatch,
-    TokenRow,
-    UnsupportedError,
 )
 from homeport_transformers.config import TransformersConfig
 from homeport_transformers.model import TransformersModel
@@ -172,32 +167,3 @@ def test_bf16_stays_close_to_fp32(bert, tmp_path):
 
     assert (exact * rounded).sum(1).min() > 0.999
     assert [facts.computes for _, facts in loaded] == ["fp32, transformers", "bf16, transformers"]
-
-
-@pytest.mark.parametrize(
-    ("inputs", "error", "message"),
-    [
-        ([[1], []], InvalidRequestError, "no tokens"),
-        ([[1, 97]], InvalidRequestError, "token id 97 is outside the vocabulary, expected 0 to 96"),
-        ([[-1]], InvalidRequestError, "token id -1"),
-        ([[1] * 65], ContextOverflowError, "an input of 65 tokens exceeds the model's 64"),
-    ],
-    ids=["empty", "unknown token", "negative token", "too long"],
-)
-def test_impossible_inputs_are_refused(bert, tmp_path, inputs, error, message):
-    """An input that cannot be embedded is named with its value and what is allowed."""
-    with pytest.raises(error, match=message):
-        load(tmp_path)[0].embed(inputs)
-
-
-def test_an_encoder_does_not_generate(bert, tmp_path):
-    """What works on a cache is unsupported on an encoder."""
-    model, facts = load(tmp_path)
-
-    assert not facts.generates
-    with pytest.raises(UnsupportedError, match="does not generate"):
-        model.forward(TokenBatch((TokenRow(0, 0, [1], 1),)))
-    with pytest.raises(UnsupportedError, match="no cache"):
-        model.copy_prefix(0, 1, 1)
-    with pytest.raises(UnsupportedError, match="no cache"):
-        model.release(0, 0)

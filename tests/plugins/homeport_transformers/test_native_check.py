@@ -1,16 +1,10 @@
 """What the backend tells the doctor; the library's absence is tested with the wheel that lacks it."""
 
-import subprocess
-import sys
-
 import pytest
 
 from homeport_transformers.config import TransformersConfig
 from homeport_transformers.native_check import findings
 from homeport_transformers.native_library import Isa, best_isa
-from homeport_transformers.plugin import homeport_backends
-
-HEAVY = {"torch", "transformers", "numpy", "safetensors"}
 
 
 @pytest.fixture
@@ -20,25 +14,6 @@ def best():
     if isa is None:
         pytest.skip("the native library is not installed, or this CPU lacks AVX2")
     return isa
-
-
-def test_the_record_leads_to_the_check():
-    """The doctor finds it by the record alone."""
-    [spec] = homeport_backends()
-    assert spec.check == f"{findings.__module__}:{findings.__name__}"
-
-
-def test_the_check_imports_nothing_heavy():
-    """It runs in the doctor's process, which starts in a moment."""
-    code = """
-import sys
-from homeport_transformers.config import TransformersConfig
-from homeport_transformers.native_check import findings
-findings(TransformersConfig())
-print(*sys.modules)
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not HEAVY & set(done.stdout.split())
 
 
 def test_the_instruction_set_in_use_is_told(best):

@@ -157,6 +157,25 @@ def test_packed_matrices_count_as_what_they_unpack_to(read):
     assert file.weights == {"float32": 24, "int4": 64}
 
 
+def test_what_follows_from_the_configuration_or_from_codes_is_no_weight(read):
+    """Rotary tables, and figures of the blocks of a packed matrix that another operator adds."""
+    tables = [numpy_helper.from_array(np.ones((8, 4), np.float32), name) for name in ("cos", "sin")]
+    codes = numpy_helper.from_array(np.zeros((2, 3, 16), np.uint8), "codes")
+    blocks = [numpy_helper.from_array(np.zeros((2, 3), np.float32), name) for name in ("scales", "offsets")]
+    nodes = [
+        helper.make_node(
+            "GroupQueryAttention", [*"qkvabcd", "cos", "sin"], ["attended"], domain="com.microsoft"
+        ),
+        helper.make_node(
+            "MatMulNBits", ["x", "codes", "scales"], ["p"], domain="com.microsoft", bits=4, block_size=32
+        ),
+        helper.make_node("Gemm", ["sums", "offsets"], ["g"], transB=1),
+    ]
+    weight = numpy_helper.from_array(WEIGHT, "weight")
+    file = read(product(weight, *tables, codes, *blocks, nodes=nodes, domains=("", "com.microsoft")))
+    assert file.weights == {"float32": 24, "int4": 192}
+
+
 @pytest.mark.parametrize(
     ("location", "complaint"),
     [
@@ -253,7 +272,9 @@ def test_many_tensors_may_not_claim_one_file(refused):
 
 def test_a_tied_matrix_may_be_named_twice(read):
     """Exporters write embedding and output layer so."""
-    assert read(product(outside(), outside(name="head"))).weights_bytes == 2 * 96
+    file = read(product(outside(), outside(name="head")))
+    assert (file.weights_bytes, file.stored_bytes) == (2 * 96, 96)
+    assert file.weights == {"float32": 24}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from homeport import ContextOverflowError, InvalidRequestError, TokenModelFacts
-from homeport.checkpoint import TextBatch, check_texts
+from homeport.checkpoint import TextBatch
+from homeport.checkpoint.text_batches import check_texts
 
 FACTS = TokenModelFacts(
     vocabulary_size=97, context_length=8, kv_bytes_per_token=0, embedding_length=4, generates=False

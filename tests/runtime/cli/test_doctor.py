@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import re
@@ -12,7 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from homeport import BuildReport
 from homeport.cli.checks.machine import memory_limit
+from homeport.models.build_recipe import source_of
+from homeport.models.build_record import BuildRecord
+from homeport.models.manifest import ModelFile
 from homeport.models.store import ModelStore
 
 
@@ -121,6 +126,46 @@ def test_whole_models_are_verified(echo_homeport, home, install_tiny):
     assert done.returncode == 0
     detail = findings_of(done)["models"]["detail"]
     assert re.fullmatch(r"1 installed in .*, [\d.]+ .B verified in [\d.]+ s", detail)
+
+
+@pytest.fixture
+def built(home, tiny_model):
+    """A build of the tiny model."""
+    files = tiny_model.manifest.files
+    store, content = ModelStore(home / "models"), b"built"
+    record = BuildRecord(
+        key="ab" * 32,
+        source=source_of(files),
+        backend="etched",
+        builder="etched:Etcher",
+        builder_version=1,
+        report=BuildReport(weights="int8"),
+        files=(ModelFile(path="b.bin", size=len(content), sha256=hashlib.sha256(content).hexdigest()),),
+    )
+    with store.staging() as folder:
+        (folder / "build").mkdir()
+        (folder / "build" / "b.bin").write_bytes(content)
+        return store.place_build(folder / "build", record)
+
+
+def test_builds_are_verified(echo_homeport, built):
+    """They are hashed where models are; without any there is nothing to tell."""
+    found = findings_of(echo_homeport("doctor", "--json"))["builds"]
+    assert found["detail"].startswith(f"1 beside the models, {built.size_bytes} B verified")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"rotte", "tiny:latest, etched: build abab"), (b"longer", "build abab")],
+)
+def test_a_damaged_build_is_a_warning(echo_homeport, built, content, told):
+    """It mends itself: the load that finds it makes another one."""
+    (built.folder / "b.bin").write_bytes(content)
+    done = echo_homeport("doctor", "--json")
+    finding = findings_of(done)["builds"]
+    assert (done.returncode, finding["state"]) == (0, "warning")
+    assert finding["detail"].startswith(told)
+    assert "made anew" in finding["fix"]
 
 
 CHECKED_PLUGIN = """
@@ -251,24 +296,28 @@ def test_wrong_settings_of_a_backend_are_told_before_its_check(backend_findings)
 
 def doctor_without(environment, tmp_path, *distributions):
     """Run the doctor where some distributions are not installed, all others are."""
+    return findings_of(run_without(environment, tmp_path, "doctor", *distributions))
+
+
+def run_without(environment, tmp_path, verb, *distributions):
+    """Run a verb for JSON where some distributions are not installed, all others are."""
     installed = Path(sysconfig.get_path("purelib"))
     site = tmp_path / "fewer"
-    site.mkdir()
+    site.mkdir(exist_ok=True)
     absent = re.compile(rf"({'|'.join(distributions)})(-[\d.+a-z]+\.dist-info)?")
     for path in installed.iterdir():
-        if not absent.fullmatch(path.name):
+        if not absent.fullmatch(path.name) and not (site / path.name).is_symlink():
             (site / path.name).symlink_to(path)
     sources = {Path(find_spec(name).origin).parents[1] for name in ("homeport", "homeport_onnx")}
     paths = [site, *sorted(sources - {installed})]
-    done = subprocess.run(
-        [sys.executable, "-S", "-m", "homeport", "doctor", "--json"],
+    return subprocess.run(
+        [sys.executable, "-S", "-m", "homeport", verb, "--json"],
         env={**environment, "PYTHONPATH": os.pathsep.join(map(str, paths))},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    return findings_of(done)
 
 
 def test_the_versions_of_onnxruntime_and_onnx_are_told(homeport):
@@ -284,6 +333,13 @@ def test_without_torch_nothing_is_wrong_where_onnxruntime_is(environment, tmp_pa
     assert found["torch"]["state"] == "ok"
     assert "onnx-cpu" in found["torch"]["detail"]
     assert "onnx-cpu" in found["backends"]["detail"]
+    unused = found["plugin transformers-cpu"]
+    assert unused["state"] == found["plugins"]["state"] == "ok"
+    assert "unused" in unused["detail"]
+    assert "onnx-cpu serves in its place" in unused["detail"]
+    listed = json.loads(run_without(environment, tmp_path, "plugins", "torch", "transformers").stdout)
+    (plugin,) = (each for each in listed["plugins"] if each["name"] == "transformers-cpu")
+    assert plugin["status"] == "unused"
 
 
 def test_without_onnxruntime_nothing_is_wrong_where_torch_is(environment, tmp_path):

@@ -4,6 +4,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -189,21 +190,60 @@ def test_a_build_that_fails_leaves_nothing(echo_homeport, etching, tmp_path):
 
 def test_an_interrupt_ends_the_build_and_leaves_nothing(echo_environment, etching, tmp_path):
     """Ctrl-C kills the building process, removes what it wrote, and exits 130."""
+    with export_at_work(echo_environment, tmp_path) as process:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=START_TIMEOUT_SECONDS)
+    assert process.returncode == 130
+    assert [name for name in names(tmp_path) if "out" in name] == []
+
+
+@contextmanager
+def export_at_work(environment, tmp_path):
+    """An export of the tiny model whose builder waits."""
     sign = tmp_path / "sign"
+    sign.unlink(missing_ok=True)
     os.mkfifo(sign)
     command = ["export", "tiny", "--to", str(tmp_path / "out"), "--backend", "etched"]
     process = subprocess.Popen(
         [sys.executable, "-m", "homeport", *command],
-        env={**echo_environment, "ETCHING": str(sign)},
+        env={**environment, "ETCHING": str(sign)},
         stderr=subprocess.PIPE,
         text=True,
     )
     with process:
         assert sign.read_text() == "etching"
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=START_TIMEOUT_SECONDS)
-    assert process.returncode == 130
-    assert [name for name in names(tmp_path) if "out" in name] == []
+        yield process
+
+
+@pytest.mark.usefixtures("etching")
+def test_the_next_export_removes_what_a_killed_one_left(echo_environment, echo_homeport, tmp_path):
+    """An export that is still at work keeps its folder, and so do exports to other places."""
+    order = ("export", "tiny", "--to", str(tmp_path / "out"), "--backend", "etched")
+    with export_at_work(echo_environment, tmp_path) as killed:
+        killed.kill()
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.glob(".out.unfinished-*")
+    (tmp_path / ".out-2.unfinished-abc").mkdir()
+    with export_at_work(echo_environment, tmp_path) as other:
+        assert not left.exists()
+        (at_work,) = tmp_path.glob(".out.unfinished-*")
+        assert echo_homeport(*order).returncode == 0
+        assert [path.name for path in tmp_path.glob(".out.unfinished-*")] == [at_work.name]
+        other.send_signal(signal.SIGINT)
+        other.communicate(timeout=START_TIMEOUT_SECONDS)
+    assert [name for name in names(tmp_path) if "out" in name] == [".out-2.unfinished-abc", "out"]
+
+
+@pytest.mark.usefixtures("etching")
+def test_an_export_that_was_put_aside_goes_when_another_stands_there(echo_homeport, tmp_path):
+    """It may be the only whole one until then."""
+    aside = tmp_path / ".out.unfinished-abc.before"
+    aside.mkdir()
+    order = ("export", "tiny", "--to", str(tmp_path / "out"), "--backend", "etched", "--force")
+    assert echo_homeport(*order).returncode == 0
+    assert aside.is_dir()
+    assert echo_homeport(*order).returncode == 0
+    assert not aside.exists()
 
 
 def test_a_damaged_model_is_not_exported(echo_homeport, damaged_model, tmp_path):

@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -256,3 +257,52 @@ def test_a_damaged_model_is_refused_with_the_command_that_mends_it(echo_homeport
         "Error: the model could not be loaded",
         f"fetch it again with: homeport pull {damaged_model} --force",
     ]
+
+
+WAITING_BUILDER = """
+import os
+from pathlib import Path
+
+from homeport import BackendKind, BackendSpec, BuildReport, hookimpl
+
+
+class Waiter:
+    version = 1
+
+    def build(self, source, into, plan, progress):
+        progress(50, 100)
+        Path(os.environ["GATE"]).read_text()
+        return BuildReport(weights="int8")
+
+
+class Plugin:
+    @hookimpl
+    def homeport_backends(self):
+        yield BackendSpec(
+            name="waiter",
+            kind=BackendKind.LOCAL,
+            factory="homeport.testing.tiny_model:ChecksumModel",
+            builder="echo_plugin:Waiter",
+        )
+
+
+plugin = Plugin()
+"""
+
+
+@pytest.mark.usefixtures("tiny_model")
+def test_a_build_is_told_while_the_first_answer_waits_for_it(echo_environment, tmp_path):
+    """Standard error has that it is made, for whom, and how far it is."""
+    (tmp_path / "site" / "echo_plugin.py").write_text(WAITING_BUILDER)
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    with running({**echo_environment, "GATE": str(gate)}, "run", "tiny", "hello") as process:
+        told = [process.stderr.readline() for _ in range(3)]
+        gate.write_text("open")
+        answer, _ = process.communicate(timeout=END_TIMEOUT_SECONDS)
+    assert told == [
+        "tiny is built for waiter first, which happens once.\n",
+        "building for waiter\n",
+        "  50% of 100 B\n",
+    ]
+    assert (process.returncode, bool(answer.strip())) == (0, True)

@@ -3,10 +3,12 @@ import signal
 import socket
 from pathlib import Path
 
+import psutil
 import pytest
 
 from homeport.cli.address import Address
 from homeport.cli.client import AnswerError, Client
+from homeport.worker.cores import usable_cores
 
 END_TIMEOUT_SECONDS = 30
 
@@ -129,6 +131,24 @@ def socket_flags(pid):
     sockets = [link.name for link in Path(f"/proc/{pid}/fd").iterdir() if "socket:" in str(link.readlink())]
     infos = [Path(f"/proc/{pid}/fdinfo/{name}").read_text().splitlines() for name in sockets]
     return [int(line.split()[1], 8) for info in infos for line in info if line.startswith("flags:")]
+
+
+@pytest.mark.skipif(usable_cores() == 1, reason="no worker is started ahead on one core")
+def test_a_worker_that_nobody_needed_ends_with_the_server(serving):
+    """The process that waits for the first model is not left behind."""
+    with serving("serve", HOMEPORT_PLUGINS_ENABLED="echo,onnx-cpu") as live:
+        children = psutil.Process(live.process.pid).children()
+    assert children
+    assert [child.cmdline() for child in children if child.is_running()] == []
+
+
+def test_no_worker_waits_where_no_backend_loads_models(serving):
+    """A server of remote models alone keeps no process beside it."""
+    with serving("serve") as live:
+        live.await_log("no backend can run installed models")
+        children = psutil.Process(live.process.pid).children()
+        _, left = psutil.wait_procs(children, timeout=END_TIMEOUT_SECONDS)
+        assert not left
 
 
 def test_variables_without_effect_are_told_once_at_the_start(serving):

@@ -1,13 +1,13 @@
 import attrs
 
-from homeport import BackendKind, BackendSpec, BuildPlan
+from homeport import BackendKind, BackendSpec, BuildPlan, setting
 from homeport.models.build_recipe import BuildRecipe
 
 
 @attrs.frozen(kw_only=True)
 class Settings:
     weights: str = "auto"
-    spin: int = attrs.field(default=0, metadata={"builds": False})
+    spin: int = setting(0, "how long threads wait awake", builds=False)
 
 
 def recipe(**settings):

@@ -59,6 +59,14 @@ async def test_a_builder_that_changes_a_file_does_not_change_the_model(orders, s
     assert (source / "config.json").read_text() == "{}"
 
 
+async def test_a_full_disk_of_an_export_is_not_told_as_the_stores(orders, source, tmp_path):
+    """What lies in the store has nothing to do with the disk that an export goes to."""
+    orders.give(largest_file=500)
+    with pytest.raises(PullError, match="the disk that the export goes to has no room for it") as caught:
+        await build(orders.recipe(), source, tmp_path / "into", attrs.evolve(PLAN, is_portable=True))
+    assert "--to DIR" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
@@ -68,7 +76,7 @@ async def test_a_builder_that_changes_a_file_does_not_change_the_model(orders, s
         ({"ending": "crash"}, "the building process ended with code -6"),
         (
             {"ending": "killed"},
-            "ended with code -9 before it was done. It was killed, most likely",
+            "the building process was killed, most likely for lack of memory. Free memory, or take fewer",
         ),
         ({"size": 2 * 10**9}, "the build needs 2000000000 bytes, 1000000000 are free"),
         ({"largest_file": 500}, "the model cannot be written: File too large. remove models"),

@@ -146,6 +146,20 @@ async def test_unloading_does_not_wait_for_a_build(open_backend, install_tiny, s
     assert not list(store.root.glob("builds/*"))
 
 
+async def test_a_killed_builder_is_told_to_whoever_asks(open_backend, install_tiny, store, orders):
+    """The first answer names the likely cause and the ways out, to clients elsewhere too."""
+    install_tiny(store)
+    orders.give(ending="killed")
+    async with open_backend() as backend:
+        with pytest.raises(LoadError) as caught:
+            await ask(backend)
+    assert caught.value.public_message == (
+        "tiny:latest cannot be built for scripted: "
+        "the building process was killed, most likely for lack of memory"
+    )
+    assert "fewer bits for its weights, a smaller model, or another backend" in caught.value.public_hint
+
+
 async def test_a_model_that_cannot_be_built_cannot_be_loaded(open_backend, install_tiny, store, orders):
     """The error says what to do, the event is told, and the next request is refused at once."""
     install_tiny(store)

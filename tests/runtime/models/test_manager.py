@@ -22,7 +22,7 @@ from homeport import (
     WorkerDiedError,
 )
 from homeport.config.settings import ModelSettings
-from homeport.domain.errors import CoolingError, NoRoomError, TooManyModelsError
+from homeport.domain.overload import CoolingError, NoRoomError, TooManyModelsError
 from homeport.models.background import BackgroundTasks
 from homeport.models.loader import WorkerRecipe
 from homeport.models.local import LocalBackend
@@ -32,6 +32,8 @@ from homeport.models.room import Room
 from homeport.models.store import ModelStore
 from homeport.testing.tiny_model import checksum_answer
 from homeport.testing.whole_answer import WholeAnswer
+from homeport.worker.cores import usable_cores
+from homeport.worker.spare import SpareWorker
 
 REQUEST_NUMBERS = itertools.count()
 
@@ -118,7 +120,7 @@ def open_house(tmp_path, install_tiny):
     """Open a house with the tiny model installed."""
 
     @asynccontextmanager
-    async def opened(config=None, **settings):
+    async def opened(config=None, spare=None, **settings):
         store = ModelStore(tmp_path / "models")
         model = install_tiny(store)
         events, news = [], asyncio.Event()
@@ -145,6 +147,7 @@ def open_house(tmp_path, install_tiny):
                     measurements=measurements,
                     tasks=tasks,
                     emit=emit,
+                    spare=spare,
                 )
 
             house = House(store, model, manage, events, news)
@@ -154,6 +157,17 @@ def open_house(tmp_path, install_tiny):
                 await house.manager.close()
 
     return opened
+
+
+@pytest.mark.skipif(usable_cores() == 1, reason="no worker is started ahead on one core")
+async def test_the_first_load_takes_the_process_that_waits(open_house):
+    """It is claimed memory for, and let go, like one that a load starts."""
+    async with SpareWorker.waiting(threads=1, log_level="INFO") as spare:
+        pid = spare.pid
+        async with open_house(spare=spare, threads=1) as house:
+            assert await house.ask() == checksum_answer("hello", 5)
+            assert [worker.pid for worker in workers()] == [pid]
+        assert not psutil.pid_exists(pid)
 
 
 async def test_memory_of_the_cache_is_bounded_as_set(open_house):
@@ -356,7 +370,7 @@ async def test_impatient_client_does_not_stop_the_load_of_others(open_house):
 
 async def test_load_that_fails_for_any_reason_answers_all_who_wait(open_house, monkeypatch):
     """An operating system that refuses to start a process is an error, not a wait without end."""
-    monkeypatch.setattr("homeport.worker.process.sys.executable", "/no/such/python")
+    monkeypatch.setattr("homeport.worker.spawned.sys.executable", "/no/such/python")
     async with open_house() as house, asyncio.timeout(10):
         outcomes = await asyncio.gather(*(house.ask() for _ in range(3)), return_exceptions=True)
     assert isinstance(outcomes[0], LoadError)

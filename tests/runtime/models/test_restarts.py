@@ -1,6 +1,6 @@
 import pytest
 
-from homeport.domain.errors import CoolingError
+from homeport.domain.overload import CoolingError
 from homeport.models.restarts import Restarts
 
 

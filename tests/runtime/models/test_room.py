@@ -4,8 +4,8 @@ import attrs
 import pytest
 
 from homeport.config.settings import ModelSettings
-from homeport.domain.errors import NoRoomError, TooManyModelsError
 from homeport.domain.memory_amount import MemoryAmount
+from homeport.domain.overload import NoRoomError, TooManyModelsError
 from homeport.models.footprint import Footprint
 from homeport.models.room import Machine, Room
 from homeport.testing import in_virtual_time

@@ -8,7 +8,8 @@ import pytest
 from loguru import logger
 
 from homeport import Artifact, LoadError, ModelInfo
-from homeport.domain.errors import CoolingError, ModelNotFoundError
+from homeport.domain.errors import ModelNotFoundError
+from homeport.domain.overload import CoolingError
 from homeport.models.aliases import AliasTable
 from homeport.models.background import BackgroundTasks
 from homeport.models.names import ModelName

@@ -6,7 +6,8 @@ import sys
 import attrs
 import pytest
 
-from homeport.domain.errors import CoolingError, PullError, StoreError
+from homeport.domain.errors import PullError, StoreError
+from homeport.domain.overload import CoolingError
 from homeport.models.names import ModelName
 from homeport.models.workshop import BuildError, Workshop
 from homeport.plugin.records import StoredForm
@@ -78,6 +79,19 @@ async def test_two_hosts_that_build_the_same_keep_the_first(workshop, model, ord
         await meeting.dismiss()
     assert file.stat().st_ino == first
     assert (orders.builds, staged(store)) == (2, [])
+
+
+async def test_how_far_a_build_is_can_be_asked(workshop, model, orders, meeting):
+    """Who asks need not follow it; before and after there is nothing to tell."""
+    assert workshop.progress(model) is None
+    orders.give(meeting=meeting.port)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(workshop.build(model))
+        guest = await meeting.guests.get()
+        assert workshop.progress(model).status == "building for scripted"
+        await meeting.guests.put(guest)
+        await meeting.dismiss()
+    assert workshop.progress(model) is None
 
 
 async def test_a_build_goes_on_when_all_have_left(workshop, model, orders, meeting):
@@ -196,6 +210,33 @@ async def test_another_setting_or_version_is_another_build(workshop, model, orde
         (folder / "build").mkdir()
         store.place_build(folder / "build", newer)
     assert folders(store) == ["ab" * 32]
+
+
+async def test_a_sweep_leaves_what_is_loaded_now(workshop, model, orders, store, install_tiny):
+    """Builds of other settings and of earlier versions go; those of other backends and all models stay."""
+    other = install_tiny(store, "other")
+    current = {(await workshop.build(each)).folder.name for each in (model, other)}
+    strong = await Workshop(orders.recipe("strong"), store).build(model)
+    neighbour = await Workshop(attrs.evolve(orders.recipe(), backend="another"), store).build(model)
+    with (strong.folder / "built.bin").open("rb") as mapped:
+        await workshop.sweep()
+        assert mapped.read().startswith(b"strong")
+    assert set(folders(store)) == current | {neighbour.folder.name}
+    assert all(map(workshop.find, (model, other)))
+    await Workshop(attrs.evolve(orders.recipe(), version=2), store).sweep()
+    assert folders(store) == [neighbour.folder.name]
+
+
+async def test_a_sweep_removes_nothing_while_a_model_cannot_be_read(workshop, model, orders, store):
+    """What cannot be judged stays; a store without a build is not touched."""
+    await Workshop(orders.recipe(), store).sweep()
+    revision = store.revision()
+    await workshop.sweep()
+    assert store.revision() == revision
+    build = await Workshop(orders.recipe("strong"), store).build(model)
+    (model.folder / "manifest.json").write_text("{")
+    await workshop.sweep()
+    assert folders(store) == [build.folder.name]
 
 
 async def test_models_of_equal_files_share_a_build_and_it_goes_with_the_last(

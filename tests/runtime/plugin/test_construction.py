@@ -212,3 +212,35 @@ async def test_records_of_one_plugin_share_one_object_by_factory_and_table(tmp_p
     assert [routers[name].config.volume for name in ("cheap", "dear")] == [7, 3]
     await construction.aclose()
     assert (monitor.closed, routers["dear"].closed) == (1, 1)
+
+
+def local(name, **more):
+    return BackendSpec(name=name, kind=BackendKind.LOCAL, factory=f"{HERE}:EchoBackend", **more)
+
+
+class Lacking:
+    """Offers a local backend whose requirement nobody has, and those that a test hands in."""
+
+    def __init__(self, *others):
+        self._others = others
+
+    @hookimpl
+    def homeport_backends(self):
+        return [local("heavy", requires=("no-such-distribution>=2",), extra="heavy"), *self._others]
+
+
+@pytest.mark.parametrize(("others", "level"), [((local("light"),), "DEBUG"), ((), "WARNING")])
+def test_backend_that_lacks_something_is_told_once(others, level):
+    """It is no warning where another local backend serves, however often what is usable is asked for."""
+    settings = Settings(plugins=PluginSettings(enabled=("tested",)))
+    construction = Construction(settings, load_plugins(settings, {"tested": Lacking(*others)}), {})
+    lines = []
+    handler = logger.add(lines.append, format="{level} {message}", level="DEBUG")
+    try:
+        for _ in range(2):
+            assert list(construction.usable("backends")) == [each.name for each in others]
+            construction = construction.successor(settings, {})
+    finally:
+        logger.remove(handler)
+    needs = "heavy is not used, it needs no-such-distribution>=2: pip install 'homeport[heavy]'"
+    assert [line.strip() for line in lines] == [f"{level} {needs}"]

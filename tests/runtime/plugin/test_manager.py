@@ -271,6 +271,20 @@ def test_unmet_requirement_is_reported_without_an_import():
     assert registry.backends["parrot"].missing == ("no-such-distribution>=2",)
     (missing,) = status(registry, "one").missing
     assert "pip install 'homeport[parrot]'" in missing
+    assert status(registry, "one").state is PluginState.UNUSED
+
+
+def test_what_serves_in_the_place_of_a_backend_is_named():
+    """Among local backends one may lack what it needs; a remote one has no equal."""
+    needs = ("no-such-distribution>=2",)
+    heavy = attrs.evolve(backend("heavy", requires=needs), kind=BackendKind.LOCAL)
+    light = attrs.evolve(backend("light"), kind=BackendKind.LOCAL)
+    registry = load({"one": Offering(heavy, light, backend("far", requires=needs))})
+    assert [(lack.label, lack.stand_in) for lack in registry.lacks("one")] == [
+        ("backends:heavy", "light"),
+        ("backends:far", ""),
+    ]
+    assert status(registry, "one").state is PluginState.ACTIVE
 
 
 @pytest.mark.parametrize("change", [{"name": "Not A Name"}, {"factory": "no colon"}])

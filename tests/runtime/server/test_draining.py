@@ -9,7 +9,7 @@ import pytest
 
 from homeport import Finished, FinishReason, PromptAccepted, TextDelta, Usage
 from homeport.config.gateway_settings import GatewaySettings
-from homeport.domain.errors import DrainingError
+from homeport.domain.overload import DrainingError
 from homeport.gateway.admission.admission import Admission
 from homeport.server.draining import Farewell, Readiness
 

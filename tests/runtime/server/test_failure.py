@@ -6,18 +6,18 @@ import msgspec
 import pytest
 
 from homeport import Usage
-from homeport.domain import errors
+from homeport.domain import errors, overload
 from homeport.server.dialects import OLLAMA, OPENAI
 from homeport.server.failure import failure_of
 
 CODES = [
-    (errors.OverloadedError("x"), 503, "unavailable_error", "server_busy"),
-    (errors.DrainingError("x"), 503, "unavailable_error", "draining"),
-    (errors.CoolingError("x"), 503, "unavailable_error", "loading"),
-    (errors.NoRoomError(2**31, 2**30), 503, "unavailable_error", "server_busy"),
-    (errors.RateLimitedError("x"), 429, "rate_limit_error", "rate_limit_exceeded"),
-    (errors.BudgetError("x"), 429, "rate_limit_error", "insufficient_quota"),
-    (errors.DeadlineError("queue", 60), 504, "api_error", "timeout"),
+    (overload.OverloadedError("x"), 503, "unavailable_error", "server_busy"),
+    (overload.DrainingError("x"), 503, "unavailable_error", "draining"),
+    (overload.CoolingError("x"), 503, "unavailable_error", "loading"),
+    (overload.NoRoomError(2**31, 2**30), 503, "unavailable_error", "server_busy"),
+    (overload.RateLimitedError("x"), 429, "rate_limit_error", "rate_limit_exceeded"),
+    (overload.BudgetError("x"), 429, "rate_limit_error", "insufficient_quota"),
+    (overload.DeadlineError("queue", 60), 504, "api_error", "timeout"),
     (errors.NoRouteError("m", []), 400, "invalid_request_error", None),
     (errors.BackendRefusedError("x"), 502, "api_error", None),
 ]
@@ -45,7 +45,7 @@ def test_every_refusal_that_passes_says_when_to_come_back(error, seconds):
     error.retry_after_seconds = seconds
     told = failure_of(error).headers["Retry-After"]
     assert 1 <= int(told) <= 120
-    assert seconds != 7 or isinstance(error, errors.BudgetError) or told == "7"
+    assert seconds != 7 or isinstance(error, overload.BudgetError) or told == "7"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_every_refusal_that_passes_says_when_to_come_back(error, seconds):
 )
 def test_budget_says_when_it_begins_anew_and_that_trying_is_no_use(ahead, told):
     """Clients that retry by themselves leave a spent budget alone."""
-    headers = failure_of(errors.BudgetError("x", resets_at=datetime.now(UTC) + ahead)).headers
+    headers = failure_of(overload.BudgetError("x", resets_at=datetime.now(UTC) + ahead)).headers
     assert int(headers["Retry-After"]) == told  # never too early
     assert headers["x-should-retry"] == "false"
 
@@ -63,9 +63,9 @@ def test_budget_says_when_it_begins_anew_and_that_trying_is_no_use(ahead, told):
     [
         (errors.BackendError("x"), True),
         (errors.BackendRefusedError("x"), False),
-        (errors.DeadlineError("total", 600), False),
-        (errors.OverloadedError("x"), True),
-        (errors.RateLimitedError("x"), True),
+        (overload.DeadlineError("total", 600), False),
+        (overload.OverloadedError("x"), True),
+        (overload.RateLimitedError("x"), True),
         (errors.LoadError("x"), False),
     ],
     ids=lambda each: type(each).__name__,

@@ -38,6 +38,13 @@ class Useless(ChecksumModel):
         return attrs.evolve(super().load(path, plan), generates=False, embedding_length=0)
 
 
+class Modest(ChecksumModel):
+    """Says that it generates nothing, and does."""
+
+    def load(self, path, plan):
+        return attrs.evolve(super().load(path, plan), generates=False)
+
+
 class Trusting(ChecksumModel):
     """Loads whatever it is given."""
 
@@ -206,6 +213,7 @@ EMBEDDINGS = "test_embeddings_are_a_row_for_each_input_as_if_alone"
 BROKEN = {
     Boundless: FACTS,
     Useless: FACTS,
+    Modest: "test_model_that_generates_nothing_says_so",
     Trusting: "test_folder_without_a_model_is_a_load_error",
     Double: LOGITS,
     NotANumber: LOGITS,

@@ -10,7 +10,7 @@ from homeport import (
     ModelNotFoundError,
     OverloadedError,
 )
-from homeport.domain.errors import DrainingError
+from homeport.domain.overload import DrainingError
 from homeport.upstream.refused import NoSuchPathError, Refused, retry_after_seconds
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)

@@ -38,8 +38,8 @@ def running(launch):
     """Start a worker, listen to it, and close it at the end."""
 
     @asynccontextmanager
-    async def start(**options):
-        worker = await WorkerProcess.start(launch(**options))
+    async def start(spare=None, **options):
+        worker = await WorkerProcess.start(launch(**options), spare=spare)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.listen())
             try:

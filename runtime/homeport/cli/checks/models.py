@@ -3,19 +3,25 @@
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from homeport.cli import figures
 from homeport.cli.checks.finding import Finding, failed, ok, warning
 from homeport.domain.errors import StoreError
+from homeport.models.build_recipe import source_of
 from homeport.models.names import ModelName
 from homeport.models.store import ModelStore
 from homeport.models.stored_model import StoredModel, StoreProblem
 
+if TYPE_CHECKING:
+    from homeport.models.build_record import Build
+
 STARTER_MODEL = "smollm2:135m"
+_FIX = "Nothing needs to be done: a damaged build is made anew when its model is loaded next"
 
 
 def model_findings(home: Path) -> Iterator[Finding]:
-    """Look at what is installed, and hash every file of it: 0.3 s per 500 MB."""
+    """Look at what is installed, and hash every file of it and of builds: 0.3 s per 500 MB."""
     store = ModelStore(home / "models")
     survey = store.survey()
     started = time.perf_counter()
@@ -30,7 +36,31 @@ def model_findings(home: Path) -> Iterator[Finding]:
             "models",
             f"{len(survey.models)} installed in {store.root}, {size} verified in {seconds:.1f} s",
         )
+    yield from _builds(store, survey.models)
     yield _starter({model.name for model in survey.models}, {problem.name for problem in problems})
+
+
+def _builds(store: ModelStore, models: Sequence[StoredModel]) -> Iterator[Finding]:
+    """Hash what backends made of the models; nothing is told where there is no build."""
+    names = {source_of(model.manifest.files): model.name.display for model in models}
+    started = time.perf_counter()
+    sound: list[Build] = []
+    for key in store.builds.keys():  # noqa: SIM118 - no mapping
+        build = store.builds.find(key)
+        if build is None:
+            yield warning("builds", f"build {key} is damaged: its files are not those of a record", fix=_FIX)
+            continue
+        try:
+            store.builds.verify(build)
+        except StoreError as error:
+            name = names.get(build.record.source, "a model that was removed")
+            yield warning("builds", f"{name}, {build.record.backend}: {error.message}", fix=_FIX)
+        else:
+            sound.append(build)
+    if sound:
+        size = figures.size(sum(build.size_bytes for build in sound))
+        seconds = time.perf_counter() - started
+        yield ok("builds", f"{len(sound)} beside the models, {size} verified in {seconds:.1f} s")
 
 
 def _altered(store: ModelStore, models: Sequence[StoredModel]) -> Iterator[StoreProblem]:

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from homeport.cli.checks.backends import BackendReport, backend_reports
-from homeport.cli.checks.finding import Finding, failed, ok, warning
+from homeport.cli.checks.finding import Finding, State, failed, ok, warning
 from homeport.config.settings import Settings
 from homeport.domain.errors import PluginError
 from homeport.domain.extras import MODELS_REMEDY
 from homeport.plugin.manager import load_plugins
-from homeport.plugin.registry import PluginState, PluginStatus
+from homeport.plugin.registry import PluginRegistry, PluginState, PluginStatus
 
 
 def plugin_findings(settings: Settings) -> Iterator[Finding]:
@@ -18,9 +18,9 @@ def plugin_findings(settings: Settings) -> Iterator[Finding]:
     except PluginError as error:
         yield failed("plugins", error.message, fix=error.hint or "Run: homeport plugins")
         return
-    faults = [finding for status in registry.plugins for finding in _faults(status)]
-    yield from faults
-    if not faults:
+    found = [each for status in registry.plugins for each in _findings(status, registry)]
+    yield from found
+    if all(finding.state is State.OK for finding in found):
         yield ok("plugins", ", ".join(_described(status) for status in registry.plugins) or "none installed")
     reports = tuple(backend_reports(settings, registry))
     yield _backends(reports)
@@ -39,16 +39,18 @@ def _backends(reports: Sequence[BackendReport]) -> Finding:
     return failed("backends", "none is usable, so no model can run", fix=fix)
 
 
-def _faults(status: PluginStatus) -> Iterator[Finding]:
+def _findings(status: PluginStatus, registry: PluginRegistry) -> Iterator[Finding]:
     if status.state is PluginState.FAILED:
         yield failed(
             f"plugin {status.name}",
             f"{status.distribution} {status.version}: {status.cause}",
             fix=f"Upgrade or remove {status.distribution}, or block it: homeport -p no:{status.name} ...",
         )
-    for missing in status.missing:
-        label, _, remedy = missing.rpartition(": ")
-        yield warning(f"plugin {status.name}", label, fix=remedy)
+    for lack in registry.lacks(status.name):
+        if lack.stand_in:
+            yield ok(f"plugin {status.name}", f"{status.state.value}: {lack}")
+        else:
+            yield warning(f"plugin {status.name}", f"{status.state.value}: {lack}", fix=lack.remedy)
 
 
 def _described(status: PluginStatus) -> str:

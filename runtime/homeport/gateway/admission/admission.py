@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 import attrs
 
 from homeport.config.gateway_settings import GatewaySettings
-from homeport.domain.errors import DeadlineError, OverloadedError
+from homeport.domain.overload import DeadlineError, OverloadedError
 from homeport.gateway.admission.agents import AgentShare
 from homeport.gateway.admission.front_door import FrontDoor
 from homeport.gateway.admission.limits import FIRST_LIMIT

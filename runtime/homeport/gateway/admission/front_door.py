@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from homeport.config.gateway_settings import GatewaySettings
-from homeport.domain.errors import RateLimitedError
+from homeport.domain.overload import RateLimitedError
 from homeport.gateway.admission.rates import Rate
 from homeport.gateway.admission.service_time import ServiceTime, whole_retry_seconds
 from homeport.gateway.admission.visits import Visit, Visits, draining_error

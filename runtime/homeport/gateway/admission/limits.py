@@ -1,6 +1,6 @@
 """How many requests a backend takes at once, found out by asking more of it until it refuses."""
 
-from homeport.domain.errors import DeadlineError, OverloadedError, RateLimitedError
+from homeport.domain.overload import DeadlineError, OverloadedError, RateLimitedError
 from homeport.gateway.deadline import TOTAL
 
 FIRST_LIMIT = 2

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import attrs
 
-from homeport.domain.errors import DrainingError
 from homeport.domain.generation import Usage
+from homeport.domain.overload import DrainingError
 
 DRAINING_RETRY_SECONDS = 30
 """By then a host that stops has stopped, and its successor may listen."""

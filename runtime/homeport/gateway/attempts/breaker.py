@@ -13,8 +13,9 @@ from contextlib import asynccontextmanager
 import attrs
 
 from homeport.config.gateway_settings import BreakerSettings
-from homeport.domain.errors import DeadlineError, HomeportError, OverloadedError
+from homeport.domain.errors import HomeportError
 from homeport.domain.events import BreakerState
+from homeport.domain.overload import DeadlineError, OverloadedError
 from homeport.gateway.attempts.breaker_stats import CallRecord
 
 _OWN_STAGES = frozenset({"queue", "total"})

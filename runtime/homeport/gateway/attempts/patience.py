@@ -7,7 +7,7 @@ answer; here an event costs two stores and a look at the clock.
 import asyncio
 from collections.abc import AsyncIterator
 
-from homeport.domain.errors import DeadlineError
+from homeport.domain.overload import DeadlineError
 from homeport.gateway.deadline import TOTAL, Deadline
 
 

@@ -4,7 +4,8 @@ import asyncio
 import random
 
 from homeport.config.gateway_settings import RetrySettings
-from homeport.domain.errors import HomeportError, OverloadedError, WorkerDiedError
+from homeport.domain.errors import HomeportError, WorkerDiedError
+from homeport.domain.overload import OverloadedError
 
 WINDOW_SECONDS = 60
 

@@ -8,7 +8,7 @@ from typing import TypeGuard, cast
 import attrs
 
 from homeport.domain.embedding import EmbeddingRequest, EmbeddingResult
-from homeport.domain.errors import BackendError, OverloadedError
+from homeport.domain.errors import BackendError
 from homeport.domain.events import RequestFinished, RequestStarted
 from homeport.domain.generation import (
     AnswerDelta,
@@ -17,6 +17,7 @@ from homeport.domain.generation import (
     GenerationRequest,
     Usage,
 )
+from homeport.domain.overload import OverloadedError
 from homeport.gateway.admission.admission import Admission, Place
 from homeport.gateway.attempts.breakers import Breakers
 from homeport.gateway.attempts.closing import ClosedInTime

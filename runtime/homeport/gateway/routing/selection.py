@@ -5,7 +5,8 @@ from typing import Self
 
 import attrs
 
-from homeport.domain.errors import BackendError, HomeportError, NoRouteError, OverloadedError, Refusal
+from homeport.domain.errors import BackendError, HomeportError, NoRouteError, Refusal
+from homeport.domain.overload import OverloadedError
 from homeport.gateway.routing.decision import RouteStep
 from homeport.gateway.routing.destination import NO_BACKEND, Destination
 from homeport.gateway.routing.eligibility import Eligibility, Need, Needs, Objection, key_of

@@ -108,7 +108,7 @@ def import_onnx(
         form=StoredForm.ONNX,
         weights=label,
         weights_note=f"as they were exported, in {model.name}",
-        bits_per_weight=round(file.weights_bytes * 8 / max(description.parameter_count, 1), 2),
+        bits_per_weight=round(file.stored_bytes * 8 / max(description.parameter_count, 1), 2),
         license=license_of(download),
         template=template_of(folder, configs) if generates else "",
         parameters=from_generation_config(configs.get("generation_config.json") or sampling_of(genai)),

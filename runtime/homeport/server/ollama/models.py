@@ -106,6 +106,7 @@ def _listed(model: ModelInfo) -> schema.ListedModel:
         digest=model.digest,
         details=details_of(model),
         capabilities=capabilities_of(model),
+        size_build=UNSET if model.build is None else model.build.size_bytes,
         alias_of=model.alias_of or UNSET,
         origin=model.origin or UNSET,
     )

@@ -18,11 +18,15 @@ from homeport.server.ollama.modelfile import is_shown, modelfile_of, values_of
 from homeport.server.ollama.models import capabilities_of, details_of
 from homeport.server.option_fields import read_options
 from homeport.server.schemas import ollama as schema
+from homeport.server.state import RUNTIME
 
 _WHOLE_ARRAY_ITEMS = 5
 _NAME_COLUMNS = 30
 _CONTEXT_LENGTH = "context_length"
 _BUILD_BACKEND = "homeport.build.backend"
+_BUILD_TOTAL = "homeport.build.total"
+_BUILD_COMPLETED = "homeport.build.completed"
+"""How far a build is that is made now, in bytes; both are there only then."""
 _COPILOT = "GitHubCopilotChat/"
 
 
@@ -33,6 +37,9 @@ async def show(request: web.Request) -> web.StreamResponse:
     found = await find_model(request, name, missing=f"model '{ModelName.parse(name).display}' not found")
     model = _overridden(found, body)
     info = dict(_model_info(model, verbose=bool(body.verbose)))
+    progress = await request.app[RUNTIME].build_progress(found)
+    if progress is not None and progress.total:
+        info |= {_BUILD_TOTAL: progress.total, _BUILD_COMPLETED: progress.completed or 0}
     if request.headers.get(hdrs.USER_AGENT, "").startswith(_COPILOT):
         info["general.basename"] = name
     answer = schema.ShowAnswer(
@@ -68,11 +75,17 @@ def _model_info(model: ModelInfo, *, verbose: bool) -> Iterator[tuple[str, objec
         f"{model.family}.{_CONTEXT_LENGTH}": model.context_length,
         f"{model.family}.embedding_length": model.embedding_length,
     }
-    for key, value in (known | dict(model.facts) | _stored_weights(model) | _build(model)).items():
+    ours = _disk(model) | _stored_weights(model) | _build(model)
+    for key, value in (known | dict(model.facts) | ours).items():
         if _CONTEXT_LENGTH in key and key not in known:
             continue
         is_long = isinstance(value, list | tuple) and len(value) > _WHOLE_ARRAY_ITEMS
         yield key, [] if is_long and not verbose else value
+
+
+def _disk(model: ModelInfo) -> dict[str, object]:
+    """Tell what it takes on disk; a build lies beside that."""
+    return {"homeport.size": model.size_bytes} if model.size_bytes else {}
 
 
 def _stored_weights(model: ModelInfo) -> dict[str, object]:

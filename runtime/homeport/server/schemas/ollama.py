@@ -277,7 +277,8 @@ class ListedModel(msgspec.Struct, kw_only=True):
     """A row of ``GET /api/tags``.
 
     ``alias_of`` is there only where the model is installed under another name, ``origin`` only where it is
-    not installed, but lies on this machine in the place of that source.
+    not installed, but lies on this machine in the place of that source. ``size_build`` are the bytes of what
+    a backend made of the model, which lie on disk beside ``size``; it is there only where there is a build.
     """
 
     name: str
@@ -287,6 +288,7 @@ class ListedModel(msgspec.Struct, kw_only=True):
     digest: str
     details: ModelDetails
     capabilities: list[str]
+    size_build: int | UnsetType = UNSET
     alias_of: str | UnsetType = UNSET
     origin: str | UnsetType = UNSET
 

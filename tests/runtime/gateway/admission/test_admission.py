@@ -6,15 +6,9 @@ import attrs
 import pytest
 
 from homeport.config.gateway_settings import GatewaySettings, TimeoutSettings
-from homeport.domain.errors import (
-    DeadlineError,
-    DrainingError,
-    GenerationError,
-    HomeportError,
-    OverloadedError,
-    RateLimitedError,
-)
+from homeport.domain.errors import GenerationError, HomeportError
 from homeport.domain.generation import GenerationRequest, Priority, TextPrompt, Usage
+from homeport.domain.overload import DeadlineError, DrainingError, OverloadedError, RateLimitedError
 from homeport.domain.terms import Terms
 from homeport.gateway.admission.admission import Admission
 from homeport.gateway.deadline import Deadline

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homeport.config.gateway_settings import GatewaySettings, TimeoutSettings
-from homeport.domain.errors import DeadlineError, GenerationError, HomeportError, OverloadedError
+from homeport.domain.errors import GenerationError, HomeportError
 from homeport.domain.generation import GenerationRequest, Priority, TextPrompt
+from homeport.domain.overload import DeadlineError, OverloadedError
 from homeport.domain.terms import Terms
 from homeport.gateway.admission.admission import Admission
 from homeport.gateway.deadline import Deadline

@@ -49,6 +49,7 @@ async def test_tags_lists_models_newest_first(served):
     }
     assert answer["models"][1]["capabilities"] == ["embedding"]
     assert answer["models"][1]["details"]["format"] == "onnx"
+    assert answer["models"][3]["size_build"] == 2000
 
 
 async def test_ps_is_a_list_even_when_nothing_is_loaded(served):

@@ -18,6 +18,7 @@ async def test_show_tells_all_that_is_known(served):
         "homeport.weights": "int4",
         "homeport.weights_note": "the source is quantised, its bits are kept",
         "homeport.bits_per_weight": 5.74,
+        "homeport.size": 1000,
     }
     assert answer["parameters"].splitlines() == [
         "temperature                    0.3",
