@@ -51,7 +51,7 @@ class OnnxBuilder:
                 return build_encoder(checkpoint, into, plan, self.config, progress)
             return self._decoder(checkpoint, into, plan, progress)
         except LoadError as error:
-            raise PullError(f"cannot build it for onnx-cpu: {error}", hint=error.hint) from error
+            raise PullError(f"cannot build it for onnx-cpu: {error.message}", hint=error.hint) from error
 
     def _decoder(
         self, checkpoint: Checkpoint, into: Path, plan: BuildPlan, progress: BuildProgress

@@ -22,8 +22,8 @@ class OnnxConfig:
     Attributes:
         weights: Type that a build gives to weights; encoders have 8 bits at least. ``auto`` keeps what is
             stored: codes of 4 and 8 bits, and float32 for weights that are stored as numbers.
-        group: Columns of a 4-bit matrix that share a scale; 0 takes that of the stored weights, and 32 where
-            they are quantised anew.
+        group: Columns of a 4-bit matrix that share a scale, where weights are quantised anew; 0 takes that of
+            the stored weights, or 32.
         activations: What inputs of packed products are rounded to, in blocks as wide as a group. ``int16``
             is nearly exact and takes a third more time for a token, twice as much for a prompt; ``auto``
             takes it for models of less than half a billion weights, whose answers int8 changes. ``fp32`` is
@@ -37,11 +37,13 @@ class OnnxConfig:
         "auto", "type that a build gives to weights: auto, int4, int8 or fp32", check=one_of(WEIGHTS)
     )
     group: int = setting(
-        0, "columns of a 4-bit matrix that share a scale: 32, 64 or 128; 0 chooses", check=one_of(GROUPS)
+        0,
+        "columns that share a scale where weights are quantised anew to 4 bits: 32, 64 or 128; 0 chooses",
+        check=one_of(GROUPS),
     )
     activations: str = setting(
         "auto",
-        "type that inputs of packed products are rounded to: auto, int8, int16 or fp32",
+        "type that inputs of packed products are rounded to: auto, int8 (harms small models), int16, fp32",
         check=one_of(ACTIVATIONS),
     )
     spin_microseconds: int = setting(

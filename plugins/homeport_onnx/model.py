@@ -30,7 +30,7 @@ class OnnxModel(BoundedModel):
 
     def _open(self, folder: Path, plan: LoadPlan) -> Decoder | Encoder:
         opened = self._on_its_way(OnnxFile.read(_graph_file(folder)), folder, plan)
-        logger.info("computing on {} threads through onnxruntime: {}", plan.threads, opened.facts.computes)
+        logger.debug("computing on {} threads through onnxruntime: {}", plan.threads, opened.facts.computes)
         return opened
 
     def _on_its_way(self, graph: OnnxFile, folder: Path, plan: LoadPlan) -> Decoder | Encoder:

@@ -31,7 +31,9 @@ class WeightChoice:
         note: Why it is that one, for people.
         is_asked: Somebody named it; else matrices that are stored as numbers stay numbers, and none loses
             bits that it is stored with.
-        group: Columns of a 4-bit matrix that share a scale; 0 for those of the stored matrix.
+        group: Columns that share a scale where a matrix is quantised anew to 4 bits; 0 for those of the
+            stored matrix.
+        regroups: Somebody named the group for this build: packed matrices of others are quantised anew too.
         activations: What inputs of packed products are rounded to: ``int8``, ``int16`` or ``fp32``.
     """
 
@@ -39,6 +41,7 @@ class WeightChoice:
     note: str
     is_asked: bool
     group: int
+    regroups: bool
     activations: str
 
     @classmethod
@@ -61,13 +64,16 @@ class WeightChoice:
             name, note = _by_store(checkpoint.dtype)
         elif asked == Quantisation.BF16:
             name, note = FP32, "bf16 was asked for: the values are kept, float32 is what they are computed in"
-        return cls(
+        choice = cls(
             name=name,
-            note=note if name == FP32 else f"{note}; inputs of products in {activations}",
+            note=note,
             is_asked=asked != Quantisation.AUTO,
             group=plan.group or config.group,
+            regroups=plan.group is not None,
             activations=activations,
         )
+        remarks = [note, choice._loss(checkpoint), _inputs(activations, count)]
+        return choice if name == FP32 else attrs.evolve(choice, note="; ".join(filter(None, remarks)))
 
     def form(self, stored: StoredTensor, *, is_outer: bool = False) -> BlockForm | None:
         """Choose for one matrix; None leaves it numbers.
@@ -86,6 +92,17 @@ class WeightChoice:
         keeps_minima = packed is not None and packed.kind is WeightKind.Q4_MIN and packed.group == block
         return BlockForm(bits=bits, block=block, has_offsets=keeps_minima)
 
+    def _loss(self, checkpoint: Checkpoint) -> str:
+        """Say that packed weights are quantised once more, where a group was named that is not theirs."""
+        groups = {
+            tensor.packed.group
+            for tensor in checkpoint.tensors.values()
+            if tensor.packed is not None and self._bits(tensor, is_outer=False) == _BITS[INT4]
+        }
+        if not self.regroups or groups <= {self.group}:
+            return ""
+        return f"those packed in groups of {max(groups)} quantised once more in groups of {self.group}"
+
     def _bits(self, stored: StoredTensor, *, is_outer: bool) -> int | None:
         bits = _BITS.get(self.name)
         if bits is None:
@@ -96,10 +113,12 @@ class WeightChoice:
         return _BITS[INT8] if is_outer and own != _BITS[INT4] else bits
 
     def _block(self, stored: StoredTensor, bits: int) -> int:
-        if bits == _BITS[INT4] and self.group:
+        packed = stored.packed
+        is_kept = packed is not None and packed.group in BLOCKS and packed.kind.bits <= bits
+        if bits == _BITS[INT4] and self.group and (self.regroups or not is_kept):
             wanted = self.group
-        elif stored.packed is not None and stored.packed.group in BLOCKS:
-            wanted = stored.packed.group
+        elif packed is not None and packed.group in BLOCKS:
+            wanted = packed.group
         else:
             wanted = _DEFAULT_BLOCK
         while stored.shape[1] % wanted and wanted > _DEFAULT_BLOCK:
@@ -118,3 +137,8 @@ def _activations(asked: str, weights: int) -> str:
     if asked != Quantisation.AUTO:
         return asked
     return INT16 if weights < _FEW_WEIGHTS else INT8
+
+
+def _inputs(activations: str, weights: int) -> str:
+    told = f"inputs of products in {activations}"
+    return f"{told}, which so small a model feels" if activations == INT8 and weights < _FEW_WEIGHTS else told

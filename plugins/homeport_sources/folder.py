@@ -83,7 +83,7 @@ def _chosen(path: Path, quant: str, name: str) -> dict[str, Path]:
     Raises:
         PullError: There is nothing at the path, or no such model.
     """
-    if not os.path.exists(path):  # noqa: PTH110 - pathlib raises where a parent may not be read
+    if not _is_there(path):
         raise PullError(
             f"the folder that is set for {name!r} is missing, or may not be read",
             hint="Put it there, or correct [plugins.folder] models: `homeport config check` names the path",
@@ -100,9 +100,13 @@ def _chosen(path: Path, quant: str, name: str) -> dict[str, Path]:
 def _has(path: Path, quant: str) -> bool:
     """Say whether there is a file of a precision."""
     try:
-        return bool(choose_files(list(_files(path)), quant))
+        return _is_there(path) and bool(choose_files(list(_files(path)), quant))
     except PullError:
         return False
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - pathlib raises where a parent may not be read
 
 
 def _files(path: Path) -> dict[str, Path]:

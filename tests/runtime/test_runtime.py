@@ -1,4 +1,5 @@
 import asyncio
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -215,6 +216,7 @@ async def test_a_host_that_stays_removes_builds_of_earlier_settings(tmp_path, in
     with store.staging() as folder:
         (folder / "build").mkdir()
         earlier = store.place_build(folder / "build", record).folder
+    os.utime(earlier / "build.json", (0, 0))
     settings = Settings(home=tmp_path, plugins=PluginSettings(enabled=("carver",)))
     for stays in (False, True):
         async with Runtime.open(settings, plugins={"carver": Carver()}, sweeps_builds=stays) as runtime:

@@ -67,7 +67,8 @@ class BoundedModel(ABC):
     def load(self, path: Path, plan: LoadPlan) -> TokenModelFacts:
         """Open the model at ``path``; see ``TokenModel.load``.
 
-        A plan for a longer context than the model was made for is cut to it.
+        A plan for a longer context than the model was made for is cut to it. What was loaded before gives
+        way.
 
         Raises:
             LoadError: The folder is damaged, holds something that cannot be run, or does not fit into memory.
@@ -80,9 +81,9 @@ class BoundedModel(ABC):
                 hint="Lower [models] context_length, or choose a smaller model",
             ) from error
         if isinstance(opened, Encoder):
-            self._encoder = opened
+            self._decoder, self._encoder = None, opened
         else:
-            self._decoder = opened
+            self._decoder, self._encoder = opened, None
         self._bounds = Bounds(
             slots=plan.slots,
             context_length=min(plan.context_length, opened.facts.context_length),

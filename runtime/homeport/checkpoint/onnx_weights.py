@@ -75,7 +75,7 @@ class OnnxWeights:
         of_blocks = {self._tensors[name].shape for name in self._scales if name in self._tensors}
         # Packed ones first: of two names of the same bytes theirs says how many bits a weight has.
         for name, tensor in sorted(self._tensors.items(), key=lambda item: item[0] not in self._bits):
-            if tensor.place is None or tensor.place not in seen:
+            if tensor.elements and tensor.place not in seen:
                 bits = self._bits.get(name)
                 if bits is not None and tensor.dtype == "uint8":
                     counts[f"int{bits}"] += tensor.elements * _BITS_PER_BYTE // bits

@@ -13,6 +13,8 @@ from homeport.domain.errors import HomeportError
 _INTERVAL_SECONDS = 0.5
 _PATIENCE_SECONDS = 5.0
 """A server that takes longer to describe a model has better things to do than to be watched."""
+_FAREWELL_SECONDS = 0.5
+"""Whoever has the answer, or gave up on it, does not wait for the last look."""
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def build_watch(client: Client, model: str, *, is_needed: bool) -> Iterator[None
         yield
     finally:
         over.set()
-        watching.join()
+        watching.join(_FAREWELL_SECONDS)
 
 
 def _watch(client: Client, model: str, over: threading.Event) -> None:
@@ -48,7 +50,7 @@ def _watch(client: Client, model: str, over: threading.Event) -> None:
             description = describe(patient, model)
         except HomeportError:
             return
-        if not description.awaited_build:
+        if over.is_set() or not description.awaited_build:
             return
         if description.build_progress is not None:
             display(description.build_progress)

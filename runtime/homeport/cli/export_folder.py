@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from glob import escape
 from pathlib import Path
 
@@ -94,15 +94,12 @@ class ExportFolder:
         Raises:
             ExportError: The disk refuses.
         """
-        with self._telling():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            folder = Path(tempfile.mkdtemp(prefix=self._prefix, dir=self._path.parent))
-        try:
-            with _locked(folder):
-                yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with ExitStack() as stack:
+            with self._telling():
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._sweep()
+                folder = self._made(stack)
+            yield folder
 
     def place(self, folder: Path, record: ExportRecord, texts: Mapping[str, str]) -> int:
         """Put an unfinished folder in its place, and give the bytes of its files.
@@ -135,6 +132,15 @@ class ExportFolder:
     @property
     def _prefix(self) -> str:
         return f".{self._path.name}.unfinished-"
+
+    def _made(self, stack: ExitStack) -> Path:
+        """Make a folder and lock it; until that another export may take it for a leftover, and remove it."""
+        while True:
+            folder = Path(tempfile.mkdtemp(prefix=self._prefix, dir=self._path.parent))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            stack.enter_context(_locked(folder, waits=True))
+            if folder.is_dir():
+                return folder
 
     def _sweep(self) -> None:
         """Remove what killed exports left, but an earlier export that was put aside and nothing replaced."""
@@ -190,15 +196,20 @@ class ExportFolder:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Try to lock a folder, and say whether that went well; the end of a process unlocks."""
+def _locked(folder: Path, *, waits: bool = False) -> Iterator[bool]:
+    """Try to lock a folder, and say whether that went well; the end of a process unlocks.
+
+    Args:
+        folder: May be gone.
+        waits: Whether to wait for another one who has locked it.
+    """
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         yield False
         return
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
         is_locked = True
     except OSError:  # another export is at work there, or the file system has no locks
         is_locked = False

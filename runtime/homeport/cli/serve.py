@@ -40,7 +40,8 @@ def serve(
     """Answer the Ollama and the OpenAI API until stopped.
 
     The first Ctrl-C or SIGTERM lets running requests finish, up to 25 seconds; a second one ends at once.
-    SIGHUP reads the settings anew. The end of its terminal ends it too, except under nohup.
+    After a SIGTERM new requests are taken for 5 seconds more, for they may be on their way; Ctrl-C turns them
+    away at once. SIGHUP reads the settings anew. The end of its terminal ends it too, except under nohup.
     """
     load = partial(invocation.load, *_flags(host, port, insecure=insecure, offline=offline))
     loaded = load()

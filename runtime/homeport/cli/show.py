@@ -20,6 +20,8 @@ SECTIONS = ("license", "modelfile", "parameters", "system", "template")
 _LICENSE_LINES = 2
 _LABEL_WIDTH = 20
 _BUILD_PREFIX = "homeport.build."
+_BUILD_KEPT = frozenset({"size", "bits_per_weight"})
+"""Numbers of a build that no check saw."""
 
 
 @attrs.frozen
@@ -94,17 +96,13 @@ def _model_facts(description: ModelDescription) -> dict[str, str]:
     info, details = description.model_info, description.details
     architecture = str(info.get("general.architecture") or details.get("family") or "")
     count = info.get("general.parameter_count")
-    bits = info.get("homeport.bits_per_weight")
-    size = info.get("homeport.size")
     facts = {
         "architecture": architecture,
         "parameters": figures.parameter_count(count) if isinstance(count, int) and count else "",
         "context length": info.get(f"{architecture}.context_length"),
         "embedding length": info.get(f"{architecture}.embedding_length"),
         "quantization": details.get("quantization_level"),
-        "weights": info.get("homeport.weights"),
-        "bits per weight": round(bits, 2) if isinstance(bits, float) else bits,
-        "size": figures.size(size) if isinstance(size, int) and size else "",
+        "stored as": _kept_as(info, "homeport.", str(info.get("homeport.weights") or "")),
     }
     return {label: str(value) for label, value in facts.items() if value}
 
@@ -120,10 +118,25 @@ def _build_facts(description: ModelDescription) -> dict[str, str]:
         return {}
     if description.awaited_build:
         return {"backend": description.awaited_build, "state": "made before the model is loaded"}
-    backend, size = told.pop("backend", ""), told.pop("size", 0)
-    numbers = {name: value for name, value in told.items() if isinstance(value, int | float)}
-    facts = {"backend": str(backend), "size": figures.size(size) if isinstance(size, int) and size else ""}
-    return {label: text for label, text in facts.items() if text} | figure_facts(numbers)
+    backend = str(told.get("backend") or "another backend")
+    kind = f"{told.get('weights') or 'another form'} for {backend}"
+    numbers = {
+        name: value
+        for name, value in told.items()
+        if isinstance(value, int | float) and name not in _BUILD_KEPT
+    }
+    return {"built as": _kept_as(description.model_info, _BUILD_PREFIX, kind)} | figure_facts(numbers)
+
+
+def _kept_as(info: Mapping[str, object], prefix: str, kind: str) -> str:
+    """Tell in one line how weights lie on disk: those of the model, or those of its build."""
+    bits, size = info.get(f"{prefix}bits_per_weight"), info.get(f"{prefix}size")
+    parts = (
+        kind,
+        f"{bits:.2f} bits per weight" if isinstance(bits, int | float) and bits else "",
+        figures.size(size) if isinstance(size, int) and size else "",
+    )
+    return ", ".join(filter(None, parts))
 
 
 def _pairs(facts: Mapping[str, str]) -> tuple[str, ...]:

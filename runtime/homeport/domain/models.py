@@ -27,12 +27,18 @@ class BuildInfo:
     Attributes:
         key: Different for what was built otherwise; 64 hexadecimal digits.
         size_bytes: Bytes on disk, beside those of the model.
+        weights: Type that most of its weights are in: ``int4``, ``fp32``; empty where unknown.
+        weights_note: Why it is that one.
+        bits_per_weight: Of all its weights, their scales among them; 0 where unknown.
         kv_bytes_per_token: Cache memory of one token of one sequence; 0 where it has none.
         figures: What its check against the stored weights saw, as ``BuildReport.figures`` has it.
     """
 
     key: str
     size_bytes: int
+    weights: str = ""
+    weights_note: str = ""
+    bits_per_weight: float = 0.0
     kv_bytes_per_token: int = 0
     figures: Mapping[str, float] = attrs.field(factory=dict)
 
@@ -52,8 +58,8 @@ class ModelInfo:
         parameter_count: Number of weights, 0 where unknown.
         quantization: Precision of the source: ``Q4_1``, ``BF16``; empty where unknown.
         format: What its weights are stored as here: ``safetensors``, ``onnx``; empty where unknown.
-        weights: Type that most weights are in here, in the build where there is one: ``int4``, ``bf16``;
-            empty where unknown.
+        weights: Type that most stored weights are in: ``int4``, ``bf16``; empty where unknown. What serves
+            may be a build with others.
         weights_note: Why it is that one.
         bits_per_weight: Of all stored weights, their scales among them; 0 where unknown.
         context_length: Longest sequence the model was made for, in tokens; 0 where unknown.

@@ -160,7 +160,7 @@ class PromptEncoder:
         Encoding runs beside no other work of the model, and 8 MB of prose take 4.4 s: a length that says so
         alone is not encoded.
         """
-        if self._tokenizer.surely_exceeds(length, most + 1):
+        if self._tokenizer.is_too_long(length, most + 1):
             return None
         tokens = [*before, *(token for part in parts for token in self._part(*part))]
         return self._checked(tokens) if len(tokens) <= most else None
@@ -180,7 +180,7 @@ class PromptEncoder:
         """Encode a whole prompt; None where it exceeds ``most`` ids."""
         match prompt:
             case TextPrompt(text=text):
-                if self._tokenizer.surely_exceeds(len(text), most + 1):
+                if self._tokenizer.is_too_long(len(text), most + 1):
                     return None
                 tokens = self._tokenizer.encode(text, add_special_tokens=True)
             case FillPrompt():

@@ -99,11 +99,15 @@ class TextTokenizer:
 
     @cached_property
     def longest_token(self) -> int:
-        """Characters that one id can stand for at most; reading the vocabulary for it takes 25 ms."""
+        """Characters that one id can spell at most; reading the vocabulary for it takes 25 ms."""
         return max(map(len, self._tokenizer.get_vocab()), default=1)
 
-    def surely_exceeds(self, characters: int, most: int) -> bool:
-        """Tell whether so long a text has more than ``most`` ids, whatever it says."""
+    def is_too_long(self, characters: int, most: int) -> bool:
+        """Tell whether so long a text is too much to read for ``most`` ids.
+
+        Any text of words that are in the vocabulary has more. One of blanks, or of words that become a single
+        unknown token, may have fewer, and is not read either.
+        """
         return characters > most and characters > most * self.longest_token
 
     @cached_property

@@ -73,6 +73,9 @@ class Build:
         return BuildInfo(
             key=self.record.key,
             size_bytes=self.size_bytes,
+            weights=self.report.weights,
+            weights_note=self.report.note,
+            bits_per_weight=self.report.bits_per_weight,
             kv_bytes_per_token=self.report.kv_bytes_per_token,
             figures=dict(self.report.figures),
         )

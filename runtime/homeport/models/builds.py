@@ -1,6 +1,9 @@
 """The folder of builds: what backends made of stored models, each below its key with a record of its own."""
 
-from collections.abc import Callable, Sequence
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from loguru import logger
@@ -44,6 +47,15 @@ class Builds:
             return Build(record=record, folder=folder)
         return None
 
+    def record(self, key: str) -> BuildRecord:
+        """Read the record of a build, damaged or not.
+
+        Raises:
+            StoreError: It is damaged itself.
+            OSError: The disk refuses.
+        """
+        return self._read(self._folder / key)
+
     def verify(self, build: Build) -> None:
         """Hash every file of a build and compare with its record.
 
@@ -56,6 +68,15 @@ class Builds:
             fault = f"{error.filename}: {error.strerror}"
         if fault:
             raise StoreError(f"build {build.record.key} is damaged: {fault}")
+
+    def note_load(self, build: Build) -> None:
+        """Remember that a build is loaded; blocks. A disk that is only read forgets, and keeps all builds."""
+        with suppress(OSError):
+            os.utime(build.folder / BUILD_FILE)
+
+    def idle_seconds(self, key: str) -> float:
+        """Say how long ago a build was made or last loaded, by the system's clock."""
+        return time.time() - (self._folder / key / BUILD_FILE).stat().st_mtime
 
     def place(self, staged: Path, record: BuildRecord, *, replaces: bool = False) -> Build:
         """Turn a staged folder into a build, unless another process made the same meanwhile.
@@ -85,7 +106,7 @@ class Builds:
 
     def is_empty(self) -> bool:
         """Say whether there is none, not even a damaged one."""
-        return not self._folder.is_dir() or not any(self._folder.iterdir())
+        return not any(self._folder.glob("*"))
 
     def keys(self) -> Sequence[str]:
         """List what is there, damaged builds too."""
@@ -97,16 +118,27 @@ class Builds:
         Args:
             stays: Says whether one is kept.
         """
+        for key, cause in self.unwanted(stays).items():
+            logger.info("build {} is removed: {}", key, cause)
+            self.drop(key)
+
+    def unwanted(self, stays: Callable[[BuildRecord], bool]) -> Mapping[str, str]:
+        """List keys of what a sweep would remove, and why.
+
+        Args:
+            stays: Says whether one is kept; what the disk refuses it while it looks keeps the build too.
+        """
+        found: dict[str, str] = {}
         for folder in self._folder.glob("*"):
             try:
-                if stays(self._read(folder)):
-                    continue
+                record = self._read(folder)
+                if not stays(record):
+                    found[folder.name] = f"no setting of {record.backend} asks for it any more"
             except (StoreError, FileNotFoundError, NotADirectoryError) as error:
-                logger.warning("a damaged build is removed, {}: {}", folder.name, error)
+                found[folder.name] = f"it is damaged: {error}"
             except OSError as error:
                 logger.warning("build {} cannot be read and is kept: {}", folder.name, error)
-                continue
-            remove(folder)
+        return found
 
     def _read(self, folder: Path) -> BuildRecord:
         if folder.is_symlink():

@@ -22,7 +22,7 @@ from homeport.models.derivation import checked_template, define
 from homeport.models.entry import link_file
 from homeport.models.fetch_job import ENTRY_FOLDER, FETCHING, FetchJob
 from homeport.models.flight import Flight, Flights, PullProgress
-from homeport.models.job_process import run_job
+from homeport.models.job_process import JobFaultError, run_job
 from homeport.models.job_reports import Stage
 from homeport.models.manifest import CREATED, Manifest
 from homeport.models.names import ModelName
@@ -119,6 +119,7 @@ class Creator:
 
         Raises:
             InvalidRequestError: It cannot be made as asked.
+            JobFaultError: Its files could not be converted, for a cause that is not in them.
             PullError: Its base cannot be had, or the store cannot be written.
         """
         key = hashlib.sha256(encode_record(creation)).digest()
@@ -203,6 +204,8 @@ class Creator:
         wish = self._usual if named is None else named.wish
         try:
             return await self._converted(creation, staging, wish, flight)
+        except JobFaultError:
+            raise
         except PullError as error:
             raise InvalidRequestError(error.message, field="files", hint=error.hint) from error
 

@@ -84,7 +84,8 @@ def estimated_kv_bytes(model: ModelInfo) -> int | None:
     key_heads = _fact(model, "attention.head_count_kv") or heads
     length = _fact(model, "attention.key_length") or (model.embedding_length // heads if heads else 0)
     told = model.facts.get(KV_NUMBER_BYTES)
-    number_bytes = told if isinstance(told, int) else 4 if model.weights in _WIDE_TYPES else 2
+    weights = model.weights if model.build is None else model.build.weights
+    number_bytes = told if isinstance(told, int) else 4 if weights in _WIDE_TYPES else 2
     return layers * 2 * key_heads * length * number_bytes or None
 
 

@@ -16,6 +16,7 @@ from homeport.domain.errors import PullError, StoreError
 from homeport.models.background import BackgroundTasks
 from homeport.models.job_reports import JobReport, Stage
 from homeport.models.records import decode_record, encode_record
+from homeport.worker.exit_status import exit_words
 
 _MAX_LINE_BYTES = 16 * 1024**2
 """Longest report: a manifest with its licence and template."""
@@ -27,8 +28,16 @@ _GRACE_SECONDS = 1.0
 R = TypeVar("R", bound=JobReport)
 
 
-class JobKilledError(PullError):
+class JobFaultError(PullError):
+    """A job that failed for a cause that is not in what it was to do: its process, the disk, a bug."""
+
+    code = "job_failed"
+
+
+class JobKilledError(JobFaultError):
     """A job whose process was killed by somebody else: the system, when memory ran out."""
+
+    code = "job_killed"
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +69,8 @@ async def run_job(kind: JobKind[R], job: attrs.AttrsInstance) -> AsyncGenerator[
         job: Written to its standard input.
 
     Raises:
-        PullError: It failed, or ended without a word.
+        PullError: What it was to do cannot be done.
+        JobFaultError: It could not do it, or ended without a word.
         JobKilledError: It was killed.
     """
     async with _JobProcess.start(kind, job) as process:
@@ -68,7 +78,8 @@ async def run_job(kind: JobKind[R], job: attrs.AttrsInstance) -> AsyncGenerator[
             if report.stage is Stage.FAILED:
                 if report.cause:
                     logger.error("{}: {}", report.message, report.cause)
-                raise PullError(report.message, hint=report.hint)
+                kind_of_error = JobFaultError if report.is_fault else PullError
+                raise kind_of_error(report.message, hint=report.hint)
             yield report
             if report.stage is Stage.DONE:
                 return
@@ -113,7 +124,7 @@ class _JobProcess(Generic[R]):
         """Wait for its next report; None where it has ended.
 
         Raises:
-            PullError: It sent what is none, or nothing for too long.
+            JobFaultError: It sent what is none, or nothing for too long.
         """
         assert self._process.stdout is not None  # noqa: S101 - a pipe was asked for
         most_seconds = self._kind.most_silence_seconds
@@ -122,26 +133,36 @@ class _JobProcess(Generic[R]):
                 line = await self._process.stdout.readline()
             return decode_record(self._kind.reports, line) if line else None
         except TimeoutError as error:
-            raise PullError(f"the {self._kind.name} process told nothing for {most_seconds:g} s") from error
+            raise JobFaultError(
+                f"the {self._kind.name} process told nothing for {most_seconds:g} s"
+            ) from error
         except (StoreError, ValueError) as error:  # asyncio raises ValueError for a line beyond the limit
-            raise PullError(f"the {self._kind.name} process sent what is no report: {error}") from error
+            raise JobFaultError(f"the {self._kind.name} process sent what is no report: {error}") from error
 
     async def end(self) -> PullError:
         """Say how it ended that was not done."""
         code, name = await self._exit_code(), self._kind.name
-        logger.error("the {} process ended with code {}: {}", name, code, "\n".join(self._last_words))
+        how = "told no more and did not end" if code is None else f"ended ({exit_words(code)})"
+        logger.error("{}", "\n".join([f"the {name} process {how}", *self._last_words]))
+        if code is None:
+            return JobFaultError(f"the {name} process {how}")
         if code == -signal.SIGKILL:
             killed = f"the {name} process was killed, most likely for lack of memory"
             return JobKilledError(killed, hint=self._kind.killed_hint)
-        return PullError(f"the {name} process ended with code {code} before it was done")
+        return JobFaultError(f"the {name} process ended with code {code} before it was done")
 
-    async def _exit_code(self) -> int:
-        """Wait for its end, and for that of its pipes, which what it started may hold open for ever."""
+    async def _exit_code(self) -> int | None:
+        """Wait for its end, and for that of its pipes, which what it started may hold open for ever.
+
+        None where it did not end by itself.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(_GRACE_SECONDS):
                 return await self._process.wait()
+        code = self._process.returncode
         self._kill()
-        return await self._process.wait()
+        await self._process.wait()
+        return code
 
     async def _log(self) -> None:
         assert self._process.stderr is not None  # noqa: S101 - a pipe was asked for

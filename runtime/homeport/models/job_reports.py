@@ -18,7 +18,7 @@ from typing import BinaryIO, Generic, TypeVar
 import attrs
 
 from homeport.config.offline import stay_offline
-from homeport.domain.errors import HomeportError
+from homeport.domain.errors import HomeportError, PluginError
 from homeport.models.records import decode_record, encode_record
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -49,6 +49,7 @@ class JobReport:
         message: What failed; whoever asked for the model may read it.
         hint: How to mend it.
         cause: What the log may tell besides, such as paths.
+        is_fault: Whether the cause is not in what the job was to do: the disk, a bug.
     """
 
     stage: Stage
@@ -58,6 +59,7 @@ class JobReport:
     message: str = ""
     hint: str | None = None
     cause: str = ""
+    is_fault: bool = False
 
 
 J = TypeVar("J", bound=attrs.AttrsInstance)
@@ -96,7 +98,7 @@ class Reporter(Generic[R]):
     def failure(self, error: Exception, failed: str) -> None:
         """Tell what failed; what could name paths is for the log only."""
         if isinstance(error, HomeportError) and error.public_text is None:
-            cause = repr(error.__cause__) if error.__cause__ else ""
+            cause = _cause_beyond(error)
             self.send(self._kind(stage=Stage.FAILED, message=error.message, hint=error.hint, cause=cause))
             return
         kind, message, hint = type(error).__name__, failed, "the log has the details"
@@ -105,8 +107,19 @@ class Reporter(Generic[R]):
             if error.errno in NO_ROOM:
                 message = "the model cannot be written"
                 hint = "remove models with: homeport rm NAME, or choose another folder with HOMEPORT_HOME"
-        cause = "".join(traceback.format_exception(error))
-        self.send(self._kind(stage=Stage.FAILED, message=f"{message}: {kind}", hint=hint, cause=cause))
+        is_foreseen = isinstance(error, HomeportError) and not isinstance(error, PluginError)
+        cause = str(error) if is_foreseen else "".join(traceback.format_exception(error))
+        self.send(
+            self._kind(
+                stage=Stage.FAILED, message=f"{message}: {kind}", hint=hint, cause=cause, is_fault=True
+            )
+        )
+
+
+def _cause_beyond(error: HomeportError) -> str:
+    """Give the cause of an error; empty where its message says as much."""
+    cause = error.__cause__
+    return "" if cause is None or str(cause) in error.message else repr(cause)
 
 
 def serve_job(job: type[J], report: type[R], work: Callable[[J, Reporter[R]], R], *, failed: str) -> int:

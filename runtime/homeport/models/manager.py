@@ -293,9 +293,11 @@ class ModelManager:
         model = resident.model
         has_died = self._residents.get(model.digest) is resident
         if has_died:
-            logger.error("the worker of {} died (pid {})", model.name.display, resident.worker.pid)
             self._restarts.note_death(model.digest, now=asyncio.get_running_loop().time())
             self._take_out(resident, "died")
+            worker = resident.worker
+            how = await worker.end_words()
+            logger.error("the worker of {} died (pid {}): {}", model.name.display, worker.pid, how)
         await self._end(resident, resident.retired_for or "died")
         if has_died and resident.is_pinned:
             with suppress(HomeportError):  # told already, and tried again by the next request

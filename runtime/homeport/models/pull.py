@@ -18,7 +18,7 @@ from homeport.models.aliases import Alias, AliasTable
 from homeport.models.background import uninterrupted
 from homeport.models.fetch_job import ENTRY_FOLDER, FETCHING, FetchJob, FetchReport
 from homeport.models.flight import Flight, Flights, PullProgress
-from homeport.models.job_process import run_job
+from homeport.models.job_process import JobKilledError, run_job
 from homeport.models.job_reports import Stage
 from homeport.models.manifest import CREATED, Manifest
 from homeport.models.names import DEFAULT_TAG, ModelName
@@ -31,6 +31,8 @@ from homeport.plugin.records import StoredForm
 
 _NOT_FOUND = "pull model manifest: file does not exist"
 _HUB_HINT = f"models of the Hugging Face hub need: {MODELS_REMEDY}"
+_AWAITED_HINT = "It is installed, and is built when it is first loaded"
+_SERVED_HINT = "It is installed, and the build that it had serves it"
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _SHORT_DIGEST_DIGITS = 12
 _WEIGHT_BYTES = {Quantisation.FP32: 4.0, Quantisation.BF16: 2.0}
@@ -216,9 +218,14 @@ class Puller:
         model = None if self._workshop is None else await asyncio.to_thread(self._store.find, name)
         if self._workshop is None or model is None:
             return
-        async with aclosing(self._workshop.make(model, anew=anew)) as steps:
-            async for step in steps:
-                flight.report(step)
+        try:
+            async with aclosing(self._workshop.make(model, anew=anew)) as steps:
+                async for step in steps:
+                    flight.report(step)
+        except JobKilledError as error:
+            has_build = await asyncio.to_thread(self._workshop.find, model) is not None
+            told = _SERVED_HINT if has_build else _AWAITED_HINT
+            raise JobKilledError(error.message, hint=f"{told}. {error.hint}") from error
 
     async def _converted(self, job: FetchJob, flight: Flight) -> Manifest:
         async with aclosing(run_job(FETCHING, job)) as reports:

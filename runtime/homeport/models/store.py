@@ -40,6 +40,8 @@ from homeport.models.store_faults import ROOM_HINT, damaged
 from homeport.models.stored_model import StoredModel, StoreProblem, Survey
 
 _LOCK_FILE = ".lock"
+_UNUSED_SECONDS = 7 * 24 * 3600
+"""A build of other settings goes when nobody loaded it for so long."""
 
 
 class ModelStore:
@@ -207,7 +209,9 @@ class ModelStore:
     def sweep_builds(self, backend: str, key: Callable[[tuple[ModelFile, ...]], str]) -> None:
         """Remove what a backend built by other settings, or what earlier versions of its builder left.
 
-        Nothing goes while a manifest cannot be read. A worker that has files of such a build open keeps them.
+        What was loaded within a week stays: settings are tried and taken back, and other servers have others.
+        While a manifest cannot be read only damaged builds go; where nothing has to go nothing is written. A
+        worker that has files of such a build open keeps them.
 
         Args:
             backend: Whose builds; those of others stay.
@@ -216,14 +220,10 @@ class ModelStore:
         Raises:
             StoreError: The disk refuses.
         """
-        if self._builds.is_empty():
+        if not self._builds.unwanted(self._would_load(backend, key)):
             return
         with self._locked():
-            named = self._names.digests()
-            manifests = None if named is None else self._manifests(named)
-            if manifests is not None:
-                loaded = {key(manifest.files) for manifest in manifests}
-                self._builds.sweep(lambda record: record.backend != backend or record.key in loaded)
+            self._builds.sweep(self._would_load(backend, key))  # models may have come meanwhile
 
     def drop_build(self, key: str) -> None:
         """Remove a build, for it is damaged.
@@ -324,6 +324,21 @@ class ModelStore:
         if manifests is not None:
             sources = {source_of(manifest.files) for manifest in manifests}
             self._builds.sweep(lambda record: record.source in sources)
+
+    def _would_load(
+        self, backend: str, key: Callable[[tuple[ModelFile, ...]], str]
+    ) -> Callable[[BuildRecord], bool]:
+        """Tell what ``sweep_builds`` keeps: what is or might be loaded, and all of other backends."""
+        named = None if self._builds.is_empty() else self._names.digests()
+        manifests = None if named is None else self._manifests(named)
+        if manifests is None:
+            return lambda _: True
+        loaded = {key(manifest.files) for manifest in manifests}
+        return lambda record: (
+            record.backend != backend
+            or record.key in loaded
+            or self._builds.idle_seconds(record.key) < _UNUSED_SECONDS
+        )
 
     def _manifests(self, digests: Iterable[str]) -> list[Manifest] | None:
         """Read manifests; None while one cannot be read, as any build may be of it."""

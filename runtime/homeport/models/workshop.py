@@ -14,7 +14,7 @@ from homeport.models.build_recipe import BuildRecipe, source_of
 from homeport.models.build_record import Build, BuildRecord
 from homeport.models.cooldown import Cooldown
 from homeport.models.flight import Flight, Flights, PullProgress
-from homeport.models.job_process import JobKilledError
+from homeport.models.job_process import JobFaultError, JobKilledError
 from homeport.models.job_reports import Stage
 from homeport.models.store import ModelStore
 from homeport.models.store_faults import store_writing
@@ -38,6 +38,8 @@ class BuildError(LoadError):
 
 class BuildKilledError(BuildError):
     """A model whose building process was killed."""
+
+    code = "build_killed"
 
     @property
     def public_message(self) -> str:
@@ -67,7 +69,7 @@ class Workshop:
         return self._store.builds.find(self._key(model)) if is_built(model) else None
 
     def verify(self, build: Build) -> None:
-        """Hash all files of a build; one that is damaged is removed. Blocks.
+        """Hash all files of a build that is loaded; one that is damaged is removed. Blocks.
 
         Raises:
             StoreError: It is damaged.
@@ -78,6 +80,7 @@ class Workshop:
             logger.warning("{}; it is made anew", error)
             self._store.drop_build(build.record.key)
             raise
+        self._store.builds.note_load(build)
 
     async def build(self, model: StoredModel) -> Build | None:
         """Give the build of a model, making it where it is missing; None where it is loaded as it is stored.
@@ -133,7 +136,7 @@ class Workshop:
         return self._flights.latest(self._key(model))
 
     async def sweep(self) -> None:
-        """Remove builds that this workshop would not load: of other settings, or earlier versions."""
+        """Remove builds of other settings or earlier versions that nobody loaded for a week."""
         try:
             await uninterrupted(
                 self._store.sweep_builds, self._recipe.backend, partial(self._recipe.key, plan=_WISH)
@@ -161,7 +164,7 @@ class Workshop:
                 message = f"{name} cannot be built for {backend}: {error.message}"
                 logger.error("{}", message)
                 if isinstance(error, PullError):
-                    kind = JobKilledError if isinstance(error, JobKilledError) else PullError
+                    kind = type(error) if isinstance(error, JobFaultError) else PullError
                     raise kind(message, hint=error.hint or _INSTALLED_HINT) from error
                 raise
             self._cooldown.note_success(key)

@@ -143,12 +143,15 @@ class PluginRegistry:
         )
 
     def stand_in(self, record: Record) -> str:
-        """Name a usable local backend that serves in the place of another local one; empty for others."""
+        """Name a usable local backend that serves in the place of another local one; empty for others.
+
+        It reads what that one reads, or some of it.
+        """
         if not isinstance(record, BackendSpec) or record.kind is not BackendKind.LOCAL:
             return ""
-        others = (entry for entry in self.backends.values() if not entry.missing)
-        local = (entry.record.name for entry in others if entry.record.kind is BackendKind.LOCAL)
-        return next((name for name in local if name != record.name), "")
+        usable = (entry.record for entry in self.backends.values() if not entry.missing)
+        local = (each for each in usable if each.kind is BackendKind.LOCAL and each.name != record.name)
+        return next((each.name for each in local if each.reads & record.reads), "")
 
     def config_classes(self) -> dict[str, type]:
         """Map the tables of records to the attrs classes of their settings."""

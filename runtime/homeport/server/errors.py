@@ -2,12 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from loguru import logger
 
-from homeport.domain.errors import HomeportError
+from homeport.domain.errors import HomeportError, PluginError
 from homeport.server.dialects import dialect_of
 from homeport.server.failure import ClientGoneError, Failure, failure_of
 from homeport.server.request_ids import request_id_of
@@ -39,13 +40,34 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 
 def log_failure(request: web.Request, failure: Failure, error: Exception) -> None:
-    """Write down the cause of a failure under the request id; errors raised on purpose need no traceback."""
+    """Write down a failure under the request id, and whence it came.
+
+    Errors raised on purpose are one line with their causes; a traceback is for those of plugins, and for all
+    others.
+    """
     name = request[REQUEST_ID]
     if not failure.is_ours:
         logger.debug("request {} refused with {}: {!r}", name, failure.status, failure.text)
         return
+    told = "".join(_told(error))
+    if isinstance(error, HomeportError) and not isinstance(error, PluginError):
+        logger.error("request {} failed: {}", name, told)
+        return
     cause = error.__cause__ if isinstance(error, HomeportError) else error
-    logger.opt(exception=cause).error("request {} failed: {}: {!r}", name, type(error).__name__, str(error))
+    logger.opt(exception=cause).error("request {} failed: {}", name, told)
+
+
+def _told(error: Exception) -> Iterator[str]:
+    """Tell an error raised on purpose with its causes, none of them twice; of others the traceback does."""
+    last = str(error)
+    yield f"{type(error).__name__}: {last!r}"
+    cause = error.__cause__ if isinstance(error, HomeportError) else None
+    while cause is not None:
+        text = cause.message if isinstance(cause, HomeportError) else str(cause)
+        if not text or text not in last:
+            last = text
+            yield f", caused by {type(cause).__name__}: {text!r}"
+        cause = cause.__cause__
 
 
 def _log_access(request: web.Request, status: int) -> None:

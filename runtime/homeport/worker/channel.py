@@ -331,7 +331,8 @@ def _error_classes() -> dict[str, type[HomeportError]]:
     open_classes: list[type[HomeportError]] = [InvalidRequestError, GenerationError, LoadError, *_AT_LOAD]
     while open_classes:
         cls = open_classes.pop()
-        found[cls.code] = cls
+        if "code" in vars(cls):  # one that has its parent's is told as its parent
+            found[cls.code] = cls
         open_classes.extend(cls.__subclasses__())
     return found
 

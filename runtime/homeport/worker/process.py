@@ -39,9 +39,10 @@ from homeport.worker.channel import (
     generate_message,
     receive_async,
 )
+from homeport.worker.exit_status import exit_words
 from homeport.worker.pulse import Pulse, beat_seconds
 from homeport.worker.spare import SpareWorker
-from homeport.worker.spawned import SpawnedWorker
+from homeport.worker.spawned import CLOSE_SECONDS, SpawnedWorker
 
 
 @attrs.frozen(kw_only=True)
@@ -87,7 +88,7 @@ class WorkerProcess:
             step_timeout_seconds=launch.step_timeout_seconds,
             first_step_timeout_seconds=launch.load_timeout_seconds,
         )
-        self._hangs = False
+        self._killed_for = ""
         self._process = process
         self._answers = Answers(self._died)
         self._facts: TokenModelFacts | None = None
@@ -195,6 +196,13 @@ class WorkerProcess:
             case other:
                 raise self._unexpected(other)
 
+    async def end_words(self) -> str:
+        """Say how it ended that sends nothing any more; waits a little for the system to tell."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._process.process.wait()
+        return self._end_words()
+
     async def close(self) -> None:
         """End the process: closing the channel tells it to go, a kill follows where it does not."""
         await self._process.close(f"the worker of {self._model}")
@@ -205,7 +213,7 @@ class WorkerProcess:
                 message = from_worker_decoder.decode(payload)
             except msgspec.DecodeError as error:
                 logger.error("the worker of {} (pid {}) is killed, it sent {}", self._model, self.pid, error)
-                self._process.kill()
+                self._kill("it sent what is no message")
                 return
             match message:
                 case Beat() as beat:
@@ -220,11 +228,14 @@ class WorkerProcess:
         await asyncio.sleep(self._pulse.tick_seconds)
         while not self._pulse.tick():  # noqa: ASYNC110 - the passing of time is what is counted
             await asyncio.sleep(self._pulse.tick_seconds)
-        self._hangs = True
         seconds = self._pulse.step_timeout_seconds
         logger.error(
             "the worker of {} (pid {}) has not moved for {:g} s; it is killed", self._model, self.pid, seconds
         )
+        self._kill("it did not move any more")
+
+    def _kill(self, cause: str) -> None:
+        self._killed_for = cause
         self._process.kill()
 
     async def _load(self, launch: WorkerLaunch) -> TokenModelFacts:
@@ -247,8 +258,8 @@ class WorkerProcess:
             case Failure():
                 raise error_of(message)
             case _:
-                status = await self._process.process.wait()
-                text = f"the worker of {launch.model} ended while loading ({_status(status)})"
+                status = exit_words(await self._process.process.wait())
+                text = f"the worker of {launch.model} ended while loading ({status})"
                 raise LoadError(text, hint="See the log for its last words")
 
     async def _events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent]:
@@ -281,9 +292,13 @@ class WorkerProcess:
             raise self._died() from error
 
     def _died(self) -> WorkerDiedError:
-        how = "it did not move any more" if self._hangs else _status(self._process.process.returncode)
-        message = f"the worker of {self._model} ended ({how})"
+        message = f"the worker of {self._model} ended ({self._end_words()})"
         return WorkerDiedError(message, hint="Ask again: a new worker is started")
+
+    def _end_words(self) -> str:
+        """Say how it ended, as far as that is known by now."""
+        returncode = self._process.process.returncode
+        return self._killed_for or ("its channel closed" if returncode is None else exit_words(returncode))
 
     def _unexpected(self, message: Answer) -> WorkerDiedError:
         text = f"the worker of {self._model} answered {type(message).__name__} out of turn"
@@ -297,9 +312,3 @@ async def _process_for(launch: WorkerLaunch, spare: SpareWorker | None) -> Spawn
         if taken is not None:
             return taken
     return await SpawnedWorker.start(threads=threads, log_level=log_level)
-
-
-def _status(returncode: int | None) -> str:
-    if returncode is None:
-        return "its channel closed"
-    return f"signal {-returncode}" if returncode < 0 else f"exit status {returncode}"

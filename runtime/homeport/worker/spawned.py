@@ -52,6 +52,7 @@ class SpawnedWorker:
                     pass_fds=(theirs.fileno(),),
                     stdin=DEVNULL,
                     env=_environment(threads),
+                    start_new_session=True,  # Ctrl-C at the terminal is for the host, also amid our imports
                 )
             reader, writer = await asyncio.open_connection(sock=ours)
         except BaseException:

@@ -133,11 +133,16 @@ def test_what_is_no_number_is_refused_by_name(store, bad):
         block_codes(store({WEIGHT: values}), PART, BlockForm(bits=8, block=32), (0, ROWS))
 
 
-def test_scales_that_are_no_numbers_are_refused(store):
-    matrix = draw(Q4)
-    matrix.scales[0, 0, 0] = np.inf
-    with pytest.raises(PullError, match="'weight' holds inf"):
-        block_codes(packed(store, matrix), PART, BlockForm(bits=4, block=32), (0, ROWS))
+@pytest.mark.parametrize("block", [32, 64])
+@pytest.mark.parametrize("figures", ["scales", "mins"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_scales_and_minima_that_are_no_numbers_are_refused(store, figures, bad, block):
+    """Whether the codes are kept or made anew."""
+    matrix = draw(Q4_MIN)
+    getattr(matrix, figures)[0, 0, 0] = bad
+    form = BlockForm(bits=4, block=block, has_offsets=block == matrix.group)
+    with np.errstate(invalid="ignore"), pytest.raises(PullError, match=r"'weight' holds -?(nan|inf)"):
+        block_codes(packed(store, matrix), PART, form, (0, ROWS))
 
 
 def test_numbers_beyond_a_scale_are_refused(store):

@@ -151,10 +151,13 @@ def test_a_tensor_that_is_not_of_the_family_is_named(save_llama, build):
     ],
 )
 def test_files_that_contradict_each_other_are_refused(save_llama, build, changes, reason):
+    """What mends it is told once."""
     source = save_llama()
     change(source, **changes)
-    with pytest.raises(PullError, match=reason):
+    with pytest.raises(PullError, match=reason) as caught:
         build(source)
+    assert caught.value.hint
+    assert caught.value.hint not in caught.value.message
 
 
 def test_a_folder_without_weights_is_refused(save_llama, build):

@@ -5,10 +5,11 @@ import json
 import numpy as np
 import onnx
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from homeport import BuildPlan, LoadPlan, TokenBatch, TokenRow
 from homeport.checkpoint import FAMILIES, Checkpoint, DecoderShape, DecoderTensors
+from homeport.weights import PackedMatrix, PlainCodes, WeightKind, stored_parts, write_metadata
 from homeport_onnx.builder import OnnxBuilder
 from homeport_onnx.config import OnnxConfig
 from homeport_onnx.model import OnnxModel
@@ -18,6 +19,8 @@ TOLERANCE = 1e-4
 """Of the largest logit."""
 WINDOW = 5
 CONTEXT = 64
+GROUP = 32
+"""Columns of a packed matrix that share a scale."""
 LENGTHS = (40, 23, 12)
 """Of sequences that share steps."""
 STEPS = (
@@ -134,10 +137,12 @@ def save(tmp_path_factory):
 def build(save, tmp_path_factory):
     """Build a random model of a configuration; give its source and the build."""
 
-    def make(config, **plan):
+    def make(config, prepare=lambda _: None, settings=None, **plan):
         source, into = save(config), tmp_path_factory.mktemp("built")
+        prepare(source)
         (into / "config.json").write_bytes((source / "config.json").read_bytes())
-        OnnxBuilder(OnnxConfig(spin_microseconds=0)).build(source, into, BuildPlan(**plan), lambda *_: None)
+        builder = OnnxBuilder(OnnxConfig(spin_microseconds=0, **(settings or {})))
+        builder.build(source, into, BuildPlan(**plan), lambda *_: None)
         return source, into
 
     return make
@@ -147,6 +152,23 @@ def build(save, tmp_path_factory):
 def variant(request, build):
     """Source and build of each variant."""
     return build(CONFIGS[request.param])
+
+
+def pack_with_minima(folder):
+    """Put matrices of 4 bits, whose blocks have minima far from whole codes, in the place of a model's."""
+    random = np.random.default_rng(9)
+    tensors, rows = {}, {}
+    for name, tensor in load_file(folder / "model.safetensors").items():
+        if tensor.ndim == 1 or tensor.shape[1] % GROUP:
+            tensors[name] = tensor
+            continue
+        scales = random.uniform(0.005, 0.04, (len(tensor), tensor.shape[1] // GROUP)).astype(np.float16)
+        mins = (scales * random.uniform(-12, -3, scales.shape)).astype(np.float16)
+        codes = random.integers(0, 16, tensor.shape).astype(np.uint8)
+        plain = PlainCodes(codes=codes, scales=scales, mins=mins)
+        tensors |= stored_parts(name, PackedMatrix.pack(WeightKind.Q4_MIN, plain))
+        rows[name] = len(tensor)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt", **write_metadata(rows)})
 
 
 def draw():
@@ -181,6 +203,23 @@ def worst_share(found, expected):
 def test_every_variant_agrees_with_the_reference(variant):
     """Prompts in pieces, single tokens, and both in one step."""
     source, built = variant
+    sequences = draw()
+
+    found = in_steps(built, sequences)
+
+    expected = reference_logits(Checkpoint.read(source), sequences, length=CONTEXT)
+    assert worst_share(found, expected) <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["llama, tied", "llama, biases and heads of 20", "qwen3, biases and heads of 24", "gemma2", "phi3"],
+)
+@pytest.mark.parametrize("is_portable", [False, True])
+def test_minima_of_packed_weights_count_wherever_a_matrix_stands(build, name, is_portable):
+    """Beside biases, in heads that are padded, in matrices that hold several, in embeddings that are tied."""
+    exact = {"activations": "fp32"}
+    source, built = build(CONFIGS[name], pack_with_minima, exact, is_portable=is_portable)
     sequences = draw()
 
     found = in_steps(built, sequences)

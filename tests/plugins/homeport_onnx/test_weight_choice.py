@@ -115,6 +115,27 @@ def test_other_blocks_than_the_stored_ones_have_no_offsets():
     assert not choose(tensor, weights="int4", group=64).form(tensor).has_offsets
 
 
+@pytest.mark.parametrize("weights", ["auto", "int4"])
+def test_the_groups_of_packed_weights_are_no_matter_of_settings(weights):
+    """The setting is for weights that are quantised anyway: others lose nothing unasked."""
+    checkpoint = Checkpoint(path=Path(), config={}, tensors={"0": packed(Q4_MIN)})
+    choice = WeightChoice.make(checkpoint, BuildPlan(), OnnxConfig(weights=weights, group=64))
+    assert choice.form(packed(Q4_MIN)).block == 32
+    assert "once more" not in choice.note
+
+
+def test_the_note_tells_of_a_second_rounding():
+    note = choose(packed(Q4_MIN), group=64).note
+    assert "those packed in groups of 32 quantised once more in groups of 64" in note
+    assert "once more" not in choose(packed(Q4_MIN), group=32).note
+    assert "once more" not in choose(packed(Q8), group=64).note
+
+
+def test_the_note_tells_that_small_models_feel_rounded_inputs():
+    assert choose(packed(Q4), activations="int8").note.endswith("int8, which so small a model feels")
+    assert choose(packed(Q4), activations="int16").note.endswith("inputs of products in int16")
+
+
 def test_columns_that_make_no_blocks_stay_numbers():
     tensor = plain(cols=100)
     assert choose(tensor, weights="int4").form(tensor) is None

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from homeport import Artifact, PullError
@@ -81,6 +83,15 @@ def test_a_missing_folder_is_told_for_each_of_its_tags(tmp_path):
     for name in ("house/mine", "house/mine:q4"):
         with pytest.raises(PullError, match=f"the folder that is set for '{name}' is missing"):
             gone.locate(name)
+
+
+def test_a_path_that_cannot_be_looked_at_is_told_as_missing():
+    """So is what lies behind a folder that may not be read."""
+    unreachable = source(**{"mine": Path("/" + "a" * 300), "mine:q4": Path("/" + "a" * 300)})
+    for name in ("mine", "mine:q4"):
+        with pytest.raises(PullError, match=f"the folder that is set for '{name}' is missing, or may not"):
+            unreachable.locate(name)
+    assert unreachable.locate("mine:q8") is None
 
 
 def test_pickled_weights_are_refused(folder):

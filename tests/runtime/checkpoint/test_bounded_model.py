@@ -140,6 +140,19 @@ def test_texts_that_cannot_be_embedded_never_reach_the_encoder(inputs, error, me
         loaded(Lengths()).embed(inputs)
 
 
+def test_a_second_model_takes_the_place_of_the_first():
+    """Whichever kind each is of; nothing of the first is left to answer."""
+    model = loaded(OneHot())
+    model.inside = Lengths()
+    model.load(FOLDER, PLAN)
+    with pytest.raises(UnsupportedError, match="does not generate text"):
+        model.forward(batch(1))
+    model.inside = OneHot()
+    model.load(FOLDER, PLAN)
+    with pytest.raises(UnsupportedError, match="has no embeddings"):
+        model.embed([[1]])
+
+
 def test_a_model_that_does_not_fit_is_a_load_error():
     """It names model, context and setting."""
     expected = "no memory for 'model' with sequences of 64 tokens: .*context_length"

@@ -20,6 +20,8 @@ from homeport.models.build_record import BuildRecord
 from homeport.models.manifest import ModelFile
 from homeport.models.store import ModelStore
 
+BACKEND_PLUGINS = ("echo", "onnx-cpu", "transformers-cpu", "remote", "ollama-legacy")
+
 
 def findings_of(done):
     return {entry["check"]: entry for entry in json.loads(done.stdout)["findings"]}
@@ -92,6 +94,16 @@ def test_a_broken_plugin_fails_the_check(echo_homeport, tmp_path):
     assert found["backends"]["state"] == "failed"
 
 
+def test_blocked_plugins_are_named_where_no_backend_is_left(echo_homeport):
+    """What was only switched off need not be installed."""
+    blocked = [flag for name in BACKEND_PLUGINS for flag in ("-p", f"no:{name}")]
+    found = findings_of(echo_homeport(*blocked, "doctor", "--json"))["backends"]
+    assert found["state"] == "failed"
+    assert found["fix"].startswith("Unblock")
+    for name in BACKEND_PLUGINS:
+        assert name in found["fix"]
+
+
 def test_unreadable_settings_do_not_stop_the_doctor(echo_homeport):
     """What can be looked at without settings is still looked at."""
     done = echo_homeport("doctor", "--json", OLLAMA_NUM_PARALLEL="many")
@@ -156,7 +168,7 @@ def test_builds_are_verified(echo_homeport, built):
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"rotte", "tiny:latest, etched: build abab"), (b"longer", "build abab")],
+    [(b"rotte", "tiny:latest, etched: build abab"), (b"longer", "tiny:latest, etched: build abab")],
 )
 def test_a_damaged_build_is_a_warning(echo_homeport, built, content, told):
     """It mends itself: the load that finds it makes another one."""
@@ -166,6 +178,16 @@ def test_a_damaged_build_is_a_warning(echo_homeport, built, content, told):
     assert (done.returncode, finding["state"]) == (0, "warning")
     assert finding["detail"].startswith(told)
     assert "made anew" in finding["fix"]
+
+
+def test_a_build_whose_record_is_damaged_is_told_by_its_key(echo_homeport, built):
+    """Nothing else tells of which model it was."""
+    (built.folder / "build.json").write_text("{")
+    finding = findings_of(echo_homeport("doctor", "--json"))["builds"]
+    assert finding["state"] == "warning"
+    assert finding["detail"].startswith(
+        f"a model that cannot be told, for the record is damaged too: build {built.record.key}"
+    )
 
 
 CHECKED_PLUGIN = """

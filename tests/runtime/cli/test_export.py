@@ -4,11 +4,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from homeport.cli.export_folder import ExportFolder
 from homeport.models.store import ModelStore
 
 BUILDER_PLUGIN = """
@@ -232,6 +234,23 @@ def test_the_next_export_removes_what_a_killed_one_left(echo_environment, echo_h
         other.send_signal(signal.SIGINT)
         other.communicate(timeout=START_TIMEOUT_SECONDS)
     assert [name for name in names(tmp_path) if "out" in name] == [".out-2.unfinished-abc", "out"]
+
+
+def test_exports_that_begin_at_once_keep_their_folders(tmp_path):
+    """None takes the folder that another one has just made for what a killed one left."""
+
+    def begin(_):
+        with ExportFolder(tmp_path / "out", replaces=False).unfinished() as folder:
+            return folder.is_dir()
+
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(begin, range(400)))
+    finally:
+        sys.setswitchinterval(usual)
+    assert names(tmp_path) == []
 
 
 @pytest.mark.usefixtures("etching")

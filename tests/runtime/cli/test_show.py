@@ -13,6 +13,7 @@ ANSWER = {
         "llama.embedding_length": 576,
         "homeport.weights": "int4",
         "homeport.bits_per_weight": 5.74,
+        "homeport.size": 101_000_000,
     },
     "capabilities": ["completion"],
 }
@@ -27,8 +28,7 @@ def test_the_overview_tells_what_matters():
         "    context length      8192\n"
         "    embedding length    576\n"
         "    quantization        Q4_1\n"
-        "    weights             int4\n"
-        "    bits per weight     5.74\n"
+        "    stored as           int4, 5.74 bits per weight, 101 MB\n"
         "\n"
         "  Capabilities\n"
         "    completion\n"
@@ -45,10 +45,13 @@ def test_the_overview_tells_what_matters():
 
 
 def test_a_build_is_told_with_the_figures_of_its_check():
-    """Where a backend loads what it made of the model, its size and how close it comes are shown."""
+    """What a backend made of the model stands apart from what is stored, with how close it comes."""
     build = {
         "homeport.build.backend": "onnx-cpu",
-        "homeport.build.size": 143_000_000,
+        "homeport.build.size": 538_000_000,
+        "homeport.build.weights": "fp32",
+        "homeport.build.weights_note": "as the settings say",
+        "homeport.build.bits_per_weight": 32.0,
         "homeport.build.top1_agreement": 0.955,
         "homeport.build.mean_kl_divergence": 0.0036,
         "homeport.build.largest_logit_difference": 1.25,
@@ -56,17 +59,26 @@ def test_a_build_is_told_with_the_figures_of_its_check():
         "homeport.build.worst_prompt": 3.0,
     }
     answer = {**ANSWER, "model_info": {**ANSWER["model_info"], **build}}
+    text = overview(ModelDescription.from_wire(answer), verbose=False)
+    assert "    stored as           int4, 5.74 bits per weight, 101 MB\n" in text
     assert (
         "  Build\n"
-        "    backend             onnx-cpu\n"
-        "    size                143 MB\n"
+        "    built as            fp32 for onnx-cpu, 32.00 bits per weight, 538 MB\n"
         "    checked on          256 tokens\n"
         "    top-1 agreement     95.5 %\n"
         "    mean KL             0.0036 nats\n"
         "    logits differ by    1.25 at most\n"
         "    worst prompt        3\n"
         "\n"
-    ) in overview(ModelDescription.from_wire(answer), verbose=False)
+    ) in text
+
+
+def test_a_build_of_unknown_weights_is_told_by_its_size():
+    """An older server tells no more of it."""
+    build = {"homeport.build.backend": "onnx-cpu", "homeport.build.size": 143_000_000}
+    answer = {**ANSWER, "model_info": {**ANSWER["model_info"], **build}}
+    text = overview(ModelDescription.from_wire(answer), verbose=False)
+    assert "    built as            another form for onnx-cpu, 143 MB\n" in text
 
 
 def test_a_build_that_is_missing_is_told():

@@ -4,10 +4,11 @@ from contextlib import aclosing
 
 import attrs
 import pytest
+from loguru import logger
 
 from homeport import BuildPlan, PullError
 from homeport.models.build_job import BUILDING, BuildJob, build_model
-from homeport.models.job_process import run_job
+from homeport.models.job_process import JobKilledError, run_job
 
 PLAN = BuildPlan(threads=3, room_bytes=10**9)
 
@@ -78,6 +79,7 @@ async def test_a_full_disk_of_an_export_is_not_told_as_the_stores(orders, source
             {"ending": "killed"},
             "the building process was killed, most likely for lack of memory. Free memory, or take fewer",
         ),
+        ({"ending": "mute"}, "the building process told no more and did not end"),
         ({"size": 2 * 10**9}, "the build needs 2000000000 bytes, 1000000000 are free"),
         ({"largest_file": 500}, "the model cannot be written: File too large. remove models"),
         ({"file": "a b.onnx"}, "the build holds a file of the name 'a b.onnx', which cannot be kept"),
@@ -95,6 +97,19 @@ async def test_a_builder_that_fails_is_told_with_its_reason(orders, source, tmp_
         await build(orders.recipe(), source, tmp_path / "into")
     assert complaint in str(caught.value)
     assert str(tmp_path) not in str(caught.value)
+
+
+async def test_a_killed_builder_is_one_line_of_the_log(orders, source, tmp_path):
+    """It names the signal; where it had no last words nothing stands for them."""
+    lines = []
+    handler = logger.add(lines.append, format="{message}", level="ERROR")
+    orders.give(ending="killed")
+    with pytest.raises(JobKilledError):
+        await build(orders.recipe(), source, tmp_path / "into")
+    logger.remove(handler)
+    (line,) = lines
+    told = "the building process ended (signal 9, SIGKILL: most likely memory ran out)"
+    assert line.splitlines()[0] == told
 
 
 @pytest.mark.parametrize(

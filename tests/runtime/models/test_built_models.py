@@ -86,7 +86,7 @@ async def test_a_model_is_built_before_its_first_load_for_all_who_ask(
 
 
 async def test_lists_tell_of_the_build(open_backend, install_tiny, store):
-    """A model's weights are those of what serves; its size and digest stay its own."""
+    """The weights of what serves stand beside those of the model, whose size and digest stay its own."""
     stored = install_tiny(store)
     async with open_backend() as backend:
         (before,) = await backend.models()
@@ -95,7 +95,8 @@ async def test_lists_tell_of_the_build(open_backend, install_tiny, store):
         await ask(backend)
         (info,) = await backend.models()
         (resident,) = backend.residents()
-    assert (info.weights, info.weights_note) == ("int8", "as ordered")
+    assert (info.weights, info.weights_note) == ("", "")
+    assert (info.build.weights, info.build.weights_note) == ("int8", "as ordered")
     assert (info.digest, info.size_bytes) == (stored.digest, stored.size)
     assert not info.awaits_build
     assert info.build.figures == {"tokens": 5.0}
@@ -158,6 +159,7 @@ async def test_a_killed_builder_is_told_to_whoever_asks(open_backend, install_ti
         "the building process was killed, most likely for lack of memory"
     )
     assert "fewer bits for its weights, a smaller model, or another backend" in caught.value.public_hint
+    assert caught.value.code == "build_killed"
 
 
 async def test_a_model_that_cannot_be_built_cannot_be_loaded(open_backend, install_tiny, store, orders):

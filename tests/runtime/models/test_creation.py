@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 
 import attrs
+import psutil
 import pytest
 
 from homeport.domain.errors import InvalidRequestError, ModelNotFoundError, PullError, StoreError
@@ -20,6 +21,7 @@ from homeport.models.aliases import AliasTable
 from homeport.models.blobs import Blobs
 from homeport.models.creation import Creation, Creator
 from homeport.models.definition import Definition
+from homeport.models.job_process import JobKilledError
 from homeport.models.names import ModelName
 from homeport.models.pull import Puller
 from homeport.models.quantisation_names import NamedQuantisation
@@ -79,6 +81,11 @@ def file_size_limit(most_bytes):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def fetching_processes():
+    """List the processes of this one that fetch and convert."""
+    return [child for child in psutil.Process().children() if "homeport.models.fetching" in child.cmdline()]
 
 
 def same_file(one, other):
@@ -342,6 +349,29 @@ async def test_a_damaged_file_is_the_clients_fault(creator, store, upload):
         await make(creator, files={"a.gguf": digest})
     assert store.find(NAME) is None
     assert not list((store.root / "incoming").iterdir())
+
+
+async def test_a_disk_that_fills_up_while_files_are_converted_is_our_fault(creator, store, upload, gguf_path):
+    """The files are sound, so that it is no wrong request."""
+    digest = await upload(await asyncio.to_thread(gguf_path.read_bytes))
+    with file_size_limit(4096), pytest.raises(PullError, match="the model cannot be written") as caught:
+        await make(creator, files={"a.gguf": digest})
+    assert caught.value.status == 500
+    assert store.find(NAME) is None
+
+
+async def test_a_killed_conversion_is_our_fault(creator, store, upload, gguf_path):
+    """Memory ran out here, and the request may be right."""
+    digest = await upload(await asyncio.to_thread(gguf_path.read_bytes))
+    making = asyncio.create_task(make(creator, files={"a.gguf": digest}))
+    async with asyncio.timeout(10):
+        while not (converting := fetching_processes()):  # noqa: ASYNC110 - nothing tells that it began
+            await asyncio.sleep(0)
+    converting[0].kill()
+    with pytest.raises(JobKilledError, match="for lack of memory") as caught:
+        await making
+    assert caught.value.status == 500
+    assert store.find(NAME) is None
 
 
 async def test_a_folder_with_code_or_pickles_is_refused(creator, upload):

@@ -303,7 +303,9 @@ async def test_memory_comes_back_when_nobody_waits_for_the_end(open_house, insta
 
 
 async def test_dead_worker_is_replaced_by_the_next_request(open_house):
-    """After ``kill -9`` the running request gets an error and the next one an answer."""
+    """After ``kill -9`` the running request gets an error and the next one an answer; the log tells why."""
+    lines = []
+    handler = logger.add(lines.append, format="{message}", level="ERROR")
     async with open_house({"step_seconds": 0.01}) as house:
         with pytest.raises(WorkerDiedError):
             async with house.backend.generate(house.request(tokens=300)) as events:
@@ -314,6 +316,9 @@ async def test_dead_worker_is_replaced_by_the_next_request(open_house):
                     pass
         assert (await house.wait_for(ModelUnloaded)).reason == "died"
         assert await house.ask() == checksum_answer("hello", 5)
+    logger.remove(handler)
+    told = f"(pid {worker.pid}): signal 9, SIGKILL: most likely memory ran out"
+    assert [line for line in lines if told in line]
 
 
 async def test_larger_window_reloads_and_a_smaller_one_does_not(open_house):

@@ -11,6 +11,7 @@ from loguru import logger
 from homeport.domain.errors import InvalidRequestError, PullError
 from homeport.domain.quantisation import Quantisation
 from homeport.models.aliases import AliasTable
+from homeport.models.job_process import JobKilledError
 from homeport.models.names import ModelName
 from homeport.models.pull import Puller, PullSource
 from homeport.models.store import ModelStore
@@ -267,6 +268,13 @@ async def test_what_a_source_raises_is_for_the_log(puller, script, logged):
     assert "ValueError: no use for /" in logged.getvalue()
 
 
+async def test_a_refused_pull_logs_nothing_of_its_own(puller, script, logged):
+    """Whoever asked is told, and the log then has it once, as the failure of that request."""
+    with pytest.raises(PullError):
+        await collect(puller(attrs.evolve(script, ending="refuse")))
+    assert logged.getvalue() == ""
+
+
 async def test_a_pull_that_cannot_fit_is_not_begun(puller, script, store):
     """The room is checked before anything is fetched, and the error has both figures."""
     with pytest.raises(
@@ -457,3 +465,21 @@ async def test_a_pull_whose_build_fails_says_so_and_keeps_the_model(puller, scri
     )
     assert store.find(ModelName.parse(NAME)) is not None
     assert list((store.root / "incoming").iterdir()) == []
+
+
+async def test_a_pull_whose_builder_was_killed_says_what_becomes_of_the_model(
+    puller, script, store, workshop, orders
+):
+    """It is installed: the next load builds it, or what was built before serves."""
+    orders.give(ending="killed")
+    pulling = puller(script, workshop=workshop)
+    with pytest.raises(JobKilledError) as caught:
+        await collect(pulling, force=True)
+    assert caught.value.hint.startswith("It is installed, and is built when it is first loaded. Free memory")
+    orders.give()
+    await collect(pulling)
+    orders.give(ending="killed")
+    with pytest.raises(JobKilledError) as caught:
+        await collect(pulling, force=True)
+    assert caught.value.hint.startswith("It is installed, and the build that it had serves it. Free memory")
+    assert workshop.find(store.find(ModelName.parse(NAME))) is not None

@@ -1,10 +1,13 @@
 import asyncio
 import json
+import os
 import shutil
 import sys
+import time
 
 import attrs
 import pytest
+from loguru import logger
 
 from homeport.domain.errors import PullError, StoreError
 from homeport.domain.overload import CoolingError
@@ -27,6 +30,13 @@ def folders(store):
 def staged(store):
     """What is left of work at hand."""
     return sorted((store.root / "incoming").glob("*"))
+
+
+def age(*builds, days=8):
+    """Let builds have been loaded some days ago for the last time."""
+    then = time.time() - days * 24 * 3600
+    for build in builds:
+        os.utime(build.folder / "build.json", (then, then))
 
 
 async def test_a_build_is_made_once_and_found_again(workshop, model, orders, store):
@@ -215,16 +225,32 @@ async def test_another_setting_or_version_is_another_build(workshop, model, orde
 async def test_a_sweep_leaves_what_is_loaded_now(workshop, model, orders, store, install_tiny):
     """Builds of other settings and of earlier versions go; those of other backends and all models stay."""
     other = install_tiny(store, "other")
-    current = {(await workshop.build(each)).folder.name for each in (model, other)}
+    current = [await workshop.build(each) for each in (model, other)]
     strong = await Workshop(orders.recipe("strong"), store).build(model)
     neighbour = await Workshop(attrs.evolve(orders.recipe(), backend="another"), store).build(model)
+    age(*current, strong, neighbour)
     with (strong.folder / "built.bin").open("rb") as mapped:
         await workshop.sweep()
         assert mapped.read().startswith(b"strong")
-    assert set(folders(store)) == current | {neighbour.folder.name}
+    assert set(folders(store)) == {build.folder.name for build in (*current, neighbour)}
     assert all(map(workshop.find, (model, other)))
     await Workshop(attrs.evolve(orders.recipe(), version=2), store).sweep()
     assert folders(store) == [neighbour.folder.name]
+
+
+async def test_a_sweep_leaves_what_was_loaded_within_a_week(workshop, model, orders, store):
+    """Settings are tried and taken back, and another server on the same store may have others."""
+    strong = Workshop(orders.recipe("strong"), store)
+    build = await strong.build(model)
+    age(build, days=6)
+    await workshop.sweep()
+    age(build)
+    strong.verify(build)
+    await workshop.sweep()
+    assert folders(store) == [build.folder.name]
+    age(build)
+    await workshop.sweep()
+    assert folders(store) == []
 
 
 async def test_a_sweep_removes_nothing_while_a_model_cannot_be_read(workshop, model, orders, store):
@@ -234,9 +260,34 @@ async def test_a_sweep_removes_nothing_while_a_model_cannot_be_read(workshop, mo
     await workshop.sweep()
     assert store.revision() == revision
     build = await Workshop(orders.recipe("strong"), store).build(model)
+    age(build)
     (model.folder / "manifest.json").write_text("{")
     await workshop.sweep()
     assert folders(store) == [build.folder.name]
+
+
+async def test_a_sweep_writes_only_where_something_goes(workshop, model, orders, store):
+    """A store that cannot be written serves as before; what has to stay there is told."""
+    kept = await workshop.build(model)
+    strong = await Workshop(orders.recipe("strong"), store).build(model)
+    age(kept, strong)
+    lines = []
+    handler = logger.add(lines.append, format="{level} {message}", level="INFO")
+    try:
+        await workshop.sweep()
+        assert [line for line in lines if f"build {strong.record.key} is removed" in line] == lines
+        (store.root / ".lock").unlink()
+        (store.root / ".lock").mkdir()
+        revision = store.revision()
+        lines.clear()
+        await workshop.sweep()
+        assert (lines, store.revision()) == ([], revision)
+        await Workshop(orders.recipe("strong"), store).sweep()
+    finally:
+        logger.remove(handler)
+    (told,) = lines
+    assert told.startswith("WARNING builds of earlier settings stay on disk: cannot write to the model store")
+    assert folders(store) == [kept.folder.name]
 
 
 async def test_models_of_equal_files_share_a_build_and_it_goes_with_the_last(

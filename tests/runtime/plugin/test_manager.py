@@ -8,6 +8,7 @@ from loguru import logger
 from homeport import BackendKind, BackendSpec, MonitorSpec, PluginError, Settings, hookimpl
 from homeport.config.settings import PluginSettings
 from homeport.plugin.manager import load_plugins
+from homeport.plugin.records import StoredForm
 from homeport.plugin.registry import PluginState
 
 
@@ -285,6 +286,14 @@ def test_what_serves_in_the_place_of_a_backend_is_named():
         ("backends:far", ""),
     ]
     assert status(registry, "one").state is PluginState.ACTIVE
+
+
+def test_a_backend_of_other_formats_serves_in_nobodys_place():
+    """What reads ONNX alone is no use for models that are stored as safetensors."""
+    heavy = attrs.evolve(backend("heavy", requires=("no-such-distribution>=2",)), kind=BackendKind.LOCAL)
+    onnx = attrs.evolve(backend("light"), kind=BackendKind.LOCAL, reads=frozenset({StoredForm.ONNX}))
+    (lack,) = load({"one": Offering(heavy, onnx)}).lacks("one")
+    assert lack.stand_in == ""
 
 
 @pytest.mark.parametrize("change", [{"name": "Not A Name"}, {"factory": "no colon"}])

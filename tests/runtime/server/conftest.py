@@ -98,7 +98,14 @@ MODELS = (
         parameters={"num_ctx": 1024},
         weights="int8",
         bits_per_weight=8.5,
-        build=BuildInfo(key="01" * 32, size_bytes=2000, figures={"top1_agreement": 0.95, "tokens": 8.0}),
+        build=BuildInfo(
+            key="01" * 32,
+            size_bytes=2000,
+            weights="fp32",
+            weights_note="as the settings say",
+            bits_per_weight=32.0,
+            figures={"top1_agreement": 0.95, "tokens": 8.0},
+        ),
     ),
 )
 

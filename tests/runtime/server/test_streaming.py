@@ -14,6 +14,7 @@ from homeport import (
     FinishReason,
     GenerationError,
     LoadError,
+    PluginError,
     PromptAccepted,
     StoreError,
     TextDelta,
@@ -134,6 +135,50 @@ async def test_a_failure_before_the_first_text_keeps_its_status(served, path, fi
     assert _message(path, json.loads(raw)) == text
     assert "secret" not in raw
     assert any("trace-me" in line and "secret" in line for line in seen)
+
+
+def _caused(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            _caused(LoadError("a cannot be built: out of room", hint="make room"), StoreError("out of room")),
+            "failed: LoadError: 'a cannot be built: out of room. make room'",
+        ),
+        (
+            _caused(BackendError("no answer"), _caused(LoadError("no answer"), OSError("cable\nloose"))),
+            "failed: BackendError: 'no answer', caused by OSError: 'cable\\nloose'",
+        ),
+    ],
+)
+async def test_an_error_raised_on_purpose_is_one_line_of_the_log(served, error, told):
+    """Its causes stand behind it, none of them twice, and no traceback."""
+    served.scripted.script = _raising(error)
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="ERROR", format="{message}")
+    await served.json("POST", "/api/generate", {"model": "scripted:1b", "prompt": "x", "stream": False})
+    logger.remove(sink)
+    (line,) = [line for line in lines if line.startswith("request ")]
+    assert line.endswith(f"{told}\n")
+    assert len(line.splitlines()) == 1
+
+
+async def test_the_unexpected_has_a_traceback_in_the_log(served):
+    """Also where a plugin's mistake is told as an error of ours."""
+    lines: list[str] = []
+    sink = logger.add(lines.append, level="ERROR", format="{message}")
+    for error in (RuntimeError("odd"), _caused(PluginError("validator failed"), KeyError("odd"))):
+        served.scripted.script = _raising(error)
+        await served.json("POST", "/api/generate", {"model": "scripted:1b", "prompt": "x", "stream": False})
+    logger.remove(sink)
+    failed = [line for line in lines if line.startswith("request ")]
+    assert len(failed) == 2
+    assert "RuntimeError: odd\n" in failed[0]
+    assert "KeyError: 'odd'\n" in failed[1]
 
 
 @pytest.mark.parametrize(("path", "fields"), ALL_ROUTES)

@@ -110,3 +110,15 @@ def test_absurd_length_is_refused_before_memory_is_taken():
         theirs.sendall(b"\xff\xff\xff\xff")
         with pytest.raises(ConnectionError, match="over the bound"):
             channel.receive(ours)
+
+
+def test_an_error_without_a_code_of_its_own_does_not_take_the_place_of_its_parent():
+    """What a worker reports under a code is the class that brought it, whoever else subclasses that."""
+
+    class _TornError(StoreError):
+        """One that no worker raises."""
+
+    back = channel.error_of(channel.Failure("r", StoreError.code, "damaged", None, None))
+    assert type(back) is StoreError
+    told = channel.error_of(channel.failure_message("r", _TornError("torn")))
+    assert type(told) is StoreError

@@ -97,6 +97,7 @@ async def test_killed_worker_ends_every_stream_with_an_error(running):
                 async for event in events:
                     if isinstance(event, TextDelta):
                         os.kill(worker.pid, signal.SIGKILL)
+        assert await worker.end_words() == "signal 9, SIGKILL: most likely memory ran out"
         with pytest.raises(WorkerDiedError):
             await read(worker, ask("b", "hello"))
 

@@ -40,6 +40,18 @@ async def test_a_process_is_prepared_for_a_backend(running, launch):
             assert worker.pid == pid
 
 
+async def test_a_process_imports_the_backend_that_it_is_prepared_for(tmp_path, monkeypatch):
+    """At once: no model has come yet."""
+    seen = tmp_path / "seen"
+    (tmp_path / "imported_ahead.py").write_text(f"open({str(seen)!r}, 'w').close()", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    async with waiting() as spare:
+        spare.prepare("imported_ahead:Model")
+        async with asyncio.timeout(10):
+            while not seen.exists():  # noqa: ASYNC110 - another process makes it
+                await asyncio.sleep(0.01)
+
+
 async def test_a_process_prepared_for_another_backend_is_not_taken(running):
     """No worker holds the libraries of two backends."""
     async with waiting() as spare:

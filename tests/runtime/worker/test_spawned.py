@@ -1,3 +1,5 @@
+import os
+
 import psutil
 
 from homeport.worker.spawned import SpawnedWorker
@@ -23,3 +25,11 @@ async def test_a_process_that_was_ended_is_not_alive():
     await worker.abort()
     assert not worker.is_alive
     await worker.abort()
+
+
+async def test_ctrl_c_at_the_terminal_does_not_reach_a_worker():
+    """The host ends its workers itself; one that still imports would print where it was."""
+    worker = await SpawnedWorker.start(threads=1, log_level="INFO")
+    group = os.getpgid(worker.process.pid)
+    await worker.abort()
+    assert group == worker.process.pid

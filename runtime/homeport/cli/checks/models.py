@@ -1,7 +1,7 @@
 """The model store and the starter model."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from homeport.models.store import ModelStore
 from homeport.models.stored_model import StoredModel, StoreProblem
 
 if TYPE_CHECKING:
-    from homeport.models.build_record import Build
+    from homeport.models.build_record import Build, BuildRecord
 
 STARTER_MODEL = "smollm2:135m"
 _FIX = "Nothing needs to be done: a damaged build is made anew when its model is loaded next"
@@ -48,19 +48,33 @@ def _builds(store: ModelStore, models: Sequence[StoredModel]) -> Iterator[Findin
     for key in store.builds.keys():  # noqa: SIM118 - no mapping
         build = store.builds.find(key)
         if build is None:
-            yield warning("builds", f"build {key} is damaged: its files are not those of a record", fix=_FIX)
+            told = f"build {key} is damaged: its files are not those of its record"
+            yield warning("builds", f"{_maker(store, key, names)}: {told}", fix=_FIX)
             continue
         try:
             store.builds.verify(build)
         except StoreError as error:
-            name = names.get(build.record.source, "a model that was removed")
-            yield warning("builds", f"{name}, {build.record.backend}: {error.message}", fix=_FIX)
+            yield warning("builds", f"{_named(build.record, names)}: {error.message}", fix=_FIX)
         else:
             sound.append(build)
     if sound:
         size = figures.size(sum(build.size_bytes for build in sound))
         seconds = time.perf_counter() - started
         yield ok("builds", f"{len(sound)} beside the models, {size} verified in {seconds:.1f} s")
+
+
+def _maker(store: ModelStore, key: str, names: Mapping[str, str]) -> str:
+    """Name the model of a build that cannot be used, as far as its record can be read."""
+    try:
+        record = store.builds.record(key)
+    except (StoreError, OSError):
+        return "a model that cannot be told, for the record is damaged too"
+    return _named(record, names)
+
+
+def _named(record: "BuildRecord", names: Mapping[str, str]) -> str:
+    """Name the model of a build, and the backend that loads it."""
+    return f"{names.get(record.source, 'a model that was removed')}, {record.backend}"
 
 
 def _altered(store: ModelStore, models: Sequence[StoredModel]) -> Iterator[StoreProblem]:

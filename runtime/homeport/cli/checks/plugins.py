@@ -10,6 +10,10 @@ from homeport.domain.extras import MODELS_REMEDY
 from homeport.plugin.manager import load_plugins
 from homeport.plugin.registry import PluginRegistry, PluginState, PluginStatus
 
+_UNBLOCK = (
+    "Unblock one that has a backend ({}): -p no:NAME, HOMEPORT_DISABLED_PLUGINS, or the settings of [plugins]"
+)
+
 
 def plugin_findings(settings: Settings) -> Iterator[Finding]:
     """Look at every plugin."""
@@ -23,16 +27,22 @@ def plugin_findings(settings: Settings) -> Iterator[Finding]:
     if all(finding.state is State.OK for finding in found):
         yield ok("plugins", ", ".join(_described(status) for status in registry.plugins) or "none installed")
     reports = tuple(backend_reports(settings, registry))
-    yield _backends(reports)
+    blocked = [status.name for status in registry.plugins if status.state is PluginState.BLOCKED]
+    yield _backends(reports, blocked)
     for report in reports:
         yield from report.findings
 
 
-def _backends(reports: Sequence[BackendReport]) -> Finding:
+def _backends(reports: Sequence[BackendReport], blocked: Sequence[str]) -> Finding:
+    """Say which can be used; a blocked plugin is not asked whether it has one."""
     usable = [report.name for report in reports if report.is_usable]
     if usable:
         return ok("backends", ", ".join(usable))
-    fix = MODELS_REMEDY
+    fix = (
+        f"{_UNBLOCK.format(', '.join(blocked))}; or install one: {MODELS_REMEDY}"
+        if blocked
+        else MODELS_REMEDY
+    )
     broken = [report.name for report in reports if any(each.fix for each in report.findings)]
     if broken:
         fix = f"See what is said of backend {' and '.join(broken)}"

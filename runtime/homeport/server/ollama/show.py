@@ -100,16 +100,15 @@ def _stored_weights(model: ModelInfo) -> dict[str, object]:
 
 
 def _build(model: ModelInfo) -> dict[str, object]:
-    """Tell what the backend loads in the model's place, and what its check saw."""
+    """Tell what the backend loads in the model's place, how its weights are kept, and what its check saw."""
     if model.build is None:
         awaited = {_BUILD_BACKEND: model.backend, "homeport.build.is_awaited": True}
         return awaited if model.awaits_build else {}
-    figures = {f"homeport.build.{name}": value for name, value in sorted(model.build.figures.items())}
-    return {
-        _BUILD_BACKEND: model.backend,
-        "homeport.build.size": model.build.size_bytes,
-        **figures,
-    }
+    build = model.build
+    weights = {"weights": build.weights, "weights_note": build.weights_note} if build.weights else {}
+    bits = {"bits_per_weight": build.bits_per_weight} if build.bits_per_weight else {}
+    told = {"size": build.size_bytes, **weights, **bits, **dict(sorted(build.figures.items()))}
+    return {_BUILD_BACKEND: model.backend} | {f"homeport.build.{name}": value for name, value in told.items()}
 
 
 def _parameter_lines(parameters: Mapping[str, object]) -> Iterator[str]:

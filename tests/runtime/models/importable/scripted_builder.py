@@ -41,7 +41,7 @@ class Orders:
         meeting: Port to which a build connects; it goes on when the other side closes. 0 for none.
         hangs: Leave half a file and a child that holds the connection, then go on for ever.
         largest_file: Bound of written files in bytes, as of a full disk; 0 for none.
-        ending: ``refuse``, ``err``, ``exit``, ``crash`` or ``killed`` instead of an end.
+        ending: ``refuse``, ``err``, ``exit``, ``crash``, ``killed`` or ``mute`` instead of an end.
         size: Bytes that are written.
         file: Name of what is written.
         link: Whether a link is left beside it.
@@ -113,6 +113,9 @@ class ScriptedBuilder:
                 os.abort()
             case "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
+            case "mute":
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+                signal.pause()
 
 
 class BuiltModel(ChecksumModel):

@@ -49,15 +49,20 @@ async def test_what_is_unknown_is_left_out(served):
 
 
 async def test_a_build_is_told_of(served):
-    """What a backend made of a model is described by its own size and figures."""
+    """What a backend made of a model is described by its own size, weights and figures."""
     _, answer = await served.json("POST", "/api/show", {"model": "acme/tiny:q8"})
     told = {key: value for key, value in answer["model_info"].items() if key.startswith("homeport.build.")}
     assert told == {
         "homeport.build.backend": "scripted",
         "homeport.build.size": 2000,
+        "homeport.build.weights": "fp32",
+        "homeport.build.weights_note": "as the settings say",
+        "homeport.build.bits_per_weight": 32.0,
         "homeport.build.tokens": 8.0,
         "homeport.build.top1_agreement": 0.95,
     }
+    assert answer["model_info"]["homeport.weights"] == "int8"
+    assert answer["model_info"]["homeport.bits_per_weight"] == 8.5
 
 
 async def test_verbose_keeps_long_arrays(served):
