@@ -10,7 +10,7 @@ GROUPS = (0, 32, 64, 128)
 """Columns that can share a scale; 0 is chosen by the model."""
 ACTIVATIONS = ("auto", "int8", "int16", "fp32")
 """Types that inputs of packed products are rounded to."""
-BUILDER_VERSION = 2
+BUILDER_VERSION = 3
 """Counts up when equal models would become other builds. It stands here because the host knows it too."""
 _LONGEST_SPIN_MICROSECONDS = 1_000_000
 
@@ -29,8 +29,8 @@ class OnnxConfig:
             takes it for models of less than half a billion weights, whose answers int8 changes. ``fp32`` is
             for comparisons: 20 times slower with weights of 8 bits.
         spin_microseconds: How long threads wait awake for their next part of a step; 0 sleeps at once. A
-            token of a 135M model (8 bits, 2 threads on 2 cores) took 6.4 ms at best with 1000, 8.4 with
-            200 and 9.8 with 0; while others kept both cores busy, 51, 41 and 34 ms (medians of 368).
+            token of a 135M model (2 threads on 2 cores) took a quarter less time with 1000 than with 200, and
+            a third less than with 0; while others kept both cores busy it was the other way round.
     """
 
     weights: str = setting(

@@ -17,7 +17,7 @@ from homeport_onnx.kv_cache import SharedCache
 from homeport_onnx.lanes import Lanes
 from homeport_onnx.session import open_session
 
-_LONGEST_RUN_TOKENS = 512
+_LONGEST_RUN_TOKENS = 256
 """Longer rows are computed in parts: scores of a part take memory by its tokens."""
 _MOST_LOGITS_BYTES = 64 * 1024**2
 """Graphs that give logits of all tokens are given so few tokens that these stay below."""
