@@ -10,7 +10,7 @@ GROUPS = (0, 32, 64, 128)
 """Columns that can share a scale; 0 is chosen by the model."""
 ACTIVATIONS = ("auto", "int8", "int16", "fp32")
 """Types that inputs of packed products are rounded to."""
-BUILDER_VERSION = 3
+BUILDER_VERSION = 2
 """Counts up when equal models would become other builds. It stands here because the host knows it too."""
 _LONGEST_SPIN_MICROSECONDS = 1_000_000
 

@@ -62,7 +62,7 @@ def test_packed_weights_are_built_as_they_are(save_llama, build, tmp_path):
 
     assert report.weights == "int4"
     assert report.figures["mean_kl_divergence"] < 1e-9
-    assert nodes(tmp_path / "built").count("MatMulNBits") == 2 * 5
+    assert nodes(tmp_path / "built").count("MatMulNBits") == 2 * 4
 
 
 def test_parts_of_different_bits_are_products_of_their_own(save_llama, build, tmp_path):
@@ -72,7 +72,7 @@ def test_parts_of_different_bits_are_products_of_their_own(save_llama, build, tm
 
     build(source, settings={"activations": "fp32"})
 
-    assert nodes(tmp_path / "built").count("MatMulNBits") == 2 * 6
+    assert nodes(tmp_path / "built").count("MatMulNBits") == 2 * 5
     assert nodes(tmp_path / "built").count("FusedMatMul") == 2 + 1
 
 

@@ -150,7 +150,7 @@ def lose_a_layer(build):
 
 
 def damage_one_row(build):
-    build.matrix("model.layers.1.mlp.up")[:3] *= -1
+    build.matrix("model.layers.1.mlp.gate_up")[-3:] *= -1
 
 
 def damage_an_unused_row_of_the_embedding(build):
@@ -189,7 +189,7 @@ def lose_the_past(build):
 
 
 def overflow(build):
-    build.matrix("model.layers.0.mlp.gate")[0] = np.nan
+    build.matrix("model.layers.0.mlp.gate_up")[0] = np.nan
 
 
 SABOTAGE = (
